@@ -1,0 +1,1 @@
+"""The busyline command line."""

@@ -1,0 +1,1 @@
+"""Everything that crosses the broker; imports nothing else of the project."""

@@ -1,0 +1,157 @@
+"""One frozen struct per message of the pipeline, named for the fact it states or the job it asks for.
+
+A new optional field keeps the version; any other change is a new class beside the old one (decision 0003).
+Nothing here holds a secret. Only `AvailabilitySnapshot` and what the publisher makes of it is public.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from shared.contracts.policy import Policy
+from shared.contracts.values import (
+    Block,
+    Bucket,
+    Generation,
+    Instant,
+    Mailbox,
+    MailboxId,
+    OrgId,
+    Reason,
+    Version,
+    Window,
+)
+
+Text = Annotated[str, Meta(max_length=4096)]
+
+
+class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every message of the pipeline carries: the org it belongs to."""
+
+    org_id: OrgId
+
+
+class GraphConnection(Struct, frozen=True, kw_only=True, tag="graph", tag_field="kind"):
+    """How a Microsoft 365 organisation is reached. `credential` names a sealed credential; it is never one itself."""
+
+    tenant_id: Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.-]{0,252}$")]
+    credential: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = "default"
+    cloud: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "global"
+
+
+class OrgConnected(Message, frozen=True, kw_only=True, tag="org.connected.v1"):
+    """The platform says: this organisation connected its calendars, under this policy."""
+
+    connection: GraphConnection
+    policy: Policy = Policy()
+
+
+class MailboxEnumerate(Message, frozen=True, kw_only=True, tag="mailbox.enumerate.v1"):
+    """Find the org's mailboxes: one page of the directory a message; `stage` and `cursor` say where to go on.
+
+    `run` names one whole enumeration; objects not seen by the end of it have left.
+    """
+
+    generation: Generation
+    run: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+    stage: Annotated[str, Meta(max_length=256)] = ""
+    cursor: Annotated[str, Meta(max_length=8192)] = ""
+
+
+class MailboxRead(Message, frozen=True, kw_only=True, tag="mailbox.read.v1"):
+    """Read one mailbox's window. A reading that started at or after `since` answers it already."""
+
+    generation: Generation
+    mailbox_id: MailboxId
+    since: Instant
+    live: bool = False
+
+
+class RawDetails(Struct, frozen=True, array_like=True):
+    """What the fetcher asks for beyond times, only under the details policy."""
+
+    event_id: str
+    subject: str
+    organizer: str
+    attendees: tuple[str, ...]
+    location: str
+    preview: str
+    join_url: str
+
+
+class RawEvent(Struct, frozen=True, array_like=True):
+    """One instance as Microsoft gave it: words unjudged, only times parsed.
+
+    A timed event has UTC seconds. An all-day event (`all_day`) has the midnights of its dates written as if in UTC,
+    because Graph prints them so whatever zone they are in; the mailbox's zone places them.
+    """
+
+    start: Instant
+    end: Instant
+    show_as: str
+    sensitivity: str = "normal"
+    all_day: bool = False
+    cancelled: bool = False
+    response: str = ""
+    details: RawDetails | None = None
+
+
+class CalendarSnapshot(Message, frozen=True, kw_only=True, tag="calendar.snapshot.v1"):
+    """One complete reading of one mailbox, not yet fit for anyone to see. `as_of` is when the reading started."""
+
+    generation: Generation
+    mailbox: Mailbox
+    version: Version
+    window: Window
+    as_of: Instant
+    policy: Policy
+    events: tuple[RawEvent, ...]
+
+
+class PublicEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the world may know of one event under the details policy; a private one shows only when and how."""
+
+    start: Instant
+    end: Instant
+    status: str
+    all_day: bool = False
+    private: bool = False
+    event_id: Text = ""
+    subject: Text = ""
+    organizer: Text = ""
+    attendees: tuple[Text, ...] = ()
+    location: Text = ""
+    preview: Text = ""
+    join_url: Text = ""
+
+
+class AvailabilitySnapshot(Message, frozen=True, kw_only=True, tag="availability.snapshot.v1"):
+    """What the world may know of one reading: `blocks` sorted, not overlapping, touching ones of one status joined.
+
+    `time_zone` is an IANA name ("UTC" where the mailbox's is not known). `events` is None under free/busy only.
+    """
+
+    generation: Generation
+    mailbox: Mailbox
+    version: Version
+    window: Window
+    as_of: Instant
+    time_zone: str
+    blocks: tuple[Block, ...]
+    events: tuple[PublicEvent, ...] | None = None
+
+
+class MailboxUnreadable(Message, frozen=True, kw_only=True, tag="mailbox.unreadable.v1"):
+    """A mailbox cannot or must not be read (any more): what was published of it no longer holds."""
+
+    generation: Generation
+    mailbox: Mailbox
+    version: Version
+    as_of: Instant
+    bucket: Bucket
+    reason: Reason
+
+
+PipelineMessage = (
+    OrgConnected | MailboxEnumerate | MailboxRead | CalendarSnapshot | AvailabilitySnapshot | MailboxUnreadable
+)

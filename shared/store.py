@@ -1,0 +1,106 @@
+"""The one door to the database: an engine for PostgreSQL or SQLite, transactions, and the publication lock.
+
+A writing transaction on SQLite begins IMMEDIATE and waits its turn inside the process; on PostgreSQL it is an
+ordinary READ COMMITTED transaction.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+PUBLICATION_LOCK = 0x42_75_73_79  # any number of ours; one lock for the whole log
+
+_DRIVERS = {
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+}
+
+
+class Store:
+    """An engine with the two kinds of transaction the services use."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Wrap an engine made by `open_store`."""
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._writer: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_sqlite else nullcontext()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in a transaction that commits at the end and rolls back on any error."""
+        async with self._writer, self.engine.connect() as connection:
+            if self.is_sqlite:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                await connection.rollback()
+                raise
+            await connection.commit()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection for reading, each statement on its own: no transaction to open, none to end."""
+        async with self.engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def upsert(self, table: Any) -> Any:
+        """Return an INSERT that has `on_conflict_do_update` on both databases."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    async def publication_lock(self, connection: AsyncConnection) -> None:
+        """Hold the update log until this transaction ends.
+
+        Positions so rise in commit order, and a generation raised under the same lock is seen by every later
+        publication (rules 3 and 6 of docs/architecture.md).
+        """
+        if not self.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUBLICATION_LOCK})
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+def open_store(url: str, *, pool: int = 5) -> Store:
+    """Open `postgresql://user:password@host/name` or `sqlite:///path/to/file`.
+
+    Raises ValueError (without the URL in it) for any other scheme.
+    """
+    try:
+        parsed = make_url(url)
+        driver = _DRIVERS[parsed.drivername]
+    except (ArgumentError, KeyError):
+        raise ValueError("a database URL begins with postgresql:// or sqlite:///") from None
+    if driver.startswith("sqlite"):
+        return Store(_sqlite(parsed.set(drivername=driver), pool))
+    return Store(
+        create_async_engine(parsed.set(drivername=driver), pool_size=pool, max_overflow=0, pool_pre_ping=False)
+    )
+
+
+def _sqlite(url: Any, pool: int) -> AsyncEngine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url, pool_size=pool, max_overflow=0, connect_args={"timeout": 30})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where write() says so, not where the driver guesses
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine

@@ -1,0 +1,1 @@
+"""Tests: unit (pure), contracts (every implementation of an edge), integration, pipeline, bench."""
