@@ -1,0 +1,171 @@
+"""Connecting an organisation, admitting consumers, rotating keys: what changes who may read what."""
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from deploy.command.context import console, deployment, opened_store
+from deploy.command.policies import policy, policy_options
+from services.authorizer import orgs
+from services.publisher import consumers as admitted
+from shared import clock
+from shared.contracts.messages import GraphConnection
+from shared.contracts.policy import Policy, Scope
+from shared.contracts.values import ORG_ID, Window
+from shared.identity import GraphCredential
+from shared.store import Store
+from shared.vault import load_vault
+
+PATIENCE = 120  # seconds; verification takes a few
+
+
+@click.command()
+@click.argument("org")
+@click.option("--tenant", required=True, help="The customer's tenant: its GUID or a domain of it.")
+@click.option("--cloud", default="global", show_default=True, help="Microsoft's cloud, such as us_government.")
+@click.option("--client-id", required=True, help="The application (client) id of the app registration.")
+@click.option("--client-secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--certificate-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM with key.")
+@click.option("--group", "groups", multiple=True, help="Read only members of this group (object id); repeatable.")
+@click.option("--include", multiple=True, help="Read this address too; repeatable.")
+@click.option("--exclude", multiple=True, help="Never read this address; repeatable.")
+@click.option("--no-rooms", is_flag=True, help="Leave rooms out.")
+@click.option("--conferencing", is_flag=True, help="Under details: publish join links.")
+@policy_options
+def connect(org: str, **options: object) -> None:
+    """Connect ORG (the platform's id of an organisation) to Microsoft 365, and say what came of it.
+
+    The secret is read from a file, never from the command line, and is sealed before it is stored.
+    """
+    if not ORG_ID.match(org):
+        raise click.ClickException("ORG is 1 to 64 letters, digits, - or _")
+    asyncio.run(_connect(org, options))
+
+
+async def _connect(org: str, options: dict[str, object]) -> None:
+    ready = deployment()
+    vault = load_vault(ready.keys_file)
+    async with opened_store() as store:
+        await orgs.put_credential(store, vault, org, _credential(options), now=clock.now())
+        connection = GraphConnection(
+            tenant_id=str(options["tenant"]).lower(), credential=org, cloud=str(options["cloud"])
+        )
+        await orgs.request(store, org_id=org, connection=connection, policy=_policy(options), now=clock.now())
+        with console.status("verifying with Microsoft ..."):
+            await _outcome(store, org)
+
+
+def _credential(options: dict[str, object]) -> GraphCredential:
+    secret, certificate = options["client_secret_file"], options["certificate_file"]
+    if (secret is None) == (certificate is None):
+        raise click.ClickException("give --client-secret-file or --certificate-file, one of them")
+    return GraphCredential(
+        client_id=str(options["client_id"]),
+        client_secret=secret.read_text(encoding="utf-8").strip() if isinstance(secret, Path) else "",
+        certificate=certificate.read_text(encoding="utf-8") if isinstance(certificate, Path) else "",
+    )
+
+
+def _policy(options: dict[str, object]) -> Policy:
+    def lower(name: str) -> tuple[str, ...]:
+        found = options[name]
+        return tuple(str(address).lower() for address in found) if isinstance(found, tuple) else ()
+
+    window = options["window"]
+    return policy(
+        str(options["detail"]),
+        show_free=bool(options["show_free"]),
+        window=window if isinstance(window, Window) else None,
+        conferencing=bool(options["conferencing"]),
+        scope=Scope(
+            groups=lower("groups"), include=lower("include"), exclude=lower("exclude"), rooms=not options["no_rooms"]
+        ),
+    )
+
+
+async def _outcome(store: Store, org_id: str) -> None:
+    """Wait for the authorizer's verdict; a refusal is an error with the admin's sentence."""
+    end = clock.now() + PATIENCE
+    while clock.now() < end:
+        state = await orgs.org(store, org_id)
+        if state is not None and state.state == "connected":
+            console.print(
+                f"[green]{org_id} is connected[/green]: its mailboxes are being read. busyline status {org_id}"
+            )
+            return
+        if state is not None and state.state == "refused":
+            raise click.ClickException(f"{state.reason}: {state.sentence}")
+        await asyncio.sleep(0.3)
+    raise click.ClickException(
+        "no authorizer has answered; is `busyline up` or `busyline authorizer` running on this database? "
+        "The request stays stored and is taken up when it is."
+    )
+
+
+@click.group()
+def consumers() -> None:
+    """Admit downstream applications to the HTTP API."""
+
+
+@consumers.command("add")
+@click.argument("name")
+@click.option("--org", "org_ids", multiple=True, help="An org it may see; repeatable.")
+@click.option("--all", "all_orgs", is_flag=True, help="It may see every org.")
+def add(name: str, org_ids: tuple[str, ...], all_orgs: bool) -> None:  # noqa: FBT001 -- click passes flags so
+    """Admit NAME and print its bearer token, this once."""
+    if bool(org_ids) == all_orgs:
+        raise click.ClickException("give --org (once or more) or --all")
+
+    async def work() -> str:
+        async with opened_store() as store:
+            return await admitted.add(store, name, ["*"] if all_orgs else list(org_ids), now=clock.now())
+
+    click.echo(asyncio.run(work()))
+
+
+@consumers.command("list")
+def list_() -> None:
+    """List the consumers and the orgs each may see."""
+
+    async def work() -> None:
+        async with opened_store() as store:
+            for consumer in await admitted.listed(store):
+                click.echo(msgspec.json.encode(consumer).decode())
+
+    asyncio.run(work())
+
+
+@consumers.command("remove")
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget NAME: its token is refused from now on."""
+
+    async def work() -> bool:
+        async with opened_store() as store:
+            return await admitted.remove(store, name)
+
+    if not asyncio.run(work()):
+        raise click.ClickException("there is no consumer of that name")
+
+
+@click.group()
+def keys() -> None:
+    """Care for the keys that seal credentials."""
+
+
+@keys.command("rotate")
+def rotate() -> None:
+    """Put a fresh key first in the key file and seal every credential again under it."""
+    ready = deployment()
+
+    async def work() -> int:
+        vault = load_vault(ready.keys_file, rotate=True)
+        async with opened_store() as store:
+            return await orgs.reseal(store, vault, now=clock.now())
+
+    click.echo(
+        f"{asyncio.run(work())} credentials sealed under the new key; restart the services, "
+        "then remove the old lines from the key file"
+    )

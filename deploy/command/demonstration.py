@@ -1,0 +1,153 @@
+"""`busyline demo`: the whole pipeline in one process, with the sandbox as Microsoft, shown as it happens."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+import msgspec
+from msgspec import Struct
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from deploy.command import board, published
+from deploy.command.context import console
+from deploy.command.looking import follow
+from deploy.command.policies import policy, policy_options
+from deploy.command.trial import Trial, TrialOptions, trial
+from deploy.sandbox import SandboxOptions
+from shared import clock
+from shared.contracts.policy import Policy
+from shared.contracts.values import DAY, Window
+
+POLL = 2  # seconds between readings of a mailbox while the demo goes on
+CHANGE = 8  # seconds between two changes that the sandbox makes
+
+
+class DemoOptions(Struct, frozen=True, kw_only=True):
+    """What the command line asked for."""
+
+    calendars: Path | None
+    mailboxes: int
+    events: int
+    seed: int
+    policy: Policy
+    broker: str
+    database: str
+    once: bool
+    out: Path | None
+
+
+@click.command()
+@click.option("--calendars", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Every .ics file below it is one mailbox; otherwise an organisation is generated.")  # fmt: skip
+@click.option("--mailboxes", default=25, show_default=True, type=click.IntRange(1, 100_000))
+@click.option("--events", default=40, show_default=True, type=click.IntRange(0, 10_000), help="Per mailbox.")
+@click.option("--seed", default=1, show_default=True, help="The same seed generates the same organisation.")
+@click.option("--broker", default="memory://", show_default=True, help="amqp://... for a RabbitMQ server.")
+@click.option("--database", default="", help="postgresql://... for a PostgreSQL server; otherwise a temporary SQLite.")
+@click.option("--once", is_flag=True, help="End when every mailbox has coverage or a final reason.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write one JSON line a mailbox here.")
+@policy_options
+def demo(detail: str, *, show_free: bool, window: Window | None, **options: Any) -> None:
+    """See it work: sandbox, broker, store and all four services in one process; nothing to set up.
+
+    Connects an organisation, reads every mailbox, shows who is busy today, and goes on: the sandbox moves a meeting
+    now and then, and the update is seen here.
+    """
+    asked = DemoOptions(policy=policy(detail, show_free=show_free, window=window), **options)
+    with tempfile.TemporaryDirectory(prefix="busyline-demo-") as folder:
+        try:
+            asyncio.run(_demo(asked, Path(folder)))
+        except KeyboardInterrupt:
+            console.print("\nThe demo is over; nothing of it stays.")
+
+
+async def _demo(asked: DemoOptions, folder: Path) -> None:
+    with (folder / "log.jsonl").open("w", encoding="utf-8") as log:
+        async with trial(_options(asked, folder, log)) as running:
+            _report_problems(running)
+            await _first_reading(running)
+            rows = await published.rows(running.api)
+            if asked.out is not None:
+                _write(asked.out, rows)
+            _show(running, rows)
+            if not asked.once:
+                await _go_on(running)
+
+
+def _options(asked: DemoOptions, folder: Path, log: TextIO) -> TrialOptions:
+    sandbox = SandboxOptions(
+        mailboxes=asked.mailboxes, events=asked.events, seed=asked.seed, calendars=asked.calendars, folder=folder
+    )
+    return TrialOptions(
+        folder=folder,
+        sandbox=sandbox,
+        policy=asked.policy,
+        broker_url=asked.broker,
+        database_url=asked.database,
+        poll_seconds=3600 if asked.once else POLL,
+        log=log,
+    )
+
+
+def _report_problems(running: Trial) -> None:
+    problems = running.sandbox.problems
+    if problems:
+        files = len({problem.file for problem in problems})
+        console.print(
+            f"[yellow]{len(problems)} bad items in {files} files skipped[/yellow]; the rest of each file counts"
+        )
+        for problem in problems[:5]:
+            console.print(f"  {problem.file}: {problem.place}: {problem.reason}", style="dim", highlight=False)
+
+
+async def _first_reading(running: Trial) -> None:
+    """Show progress until every mailbox has coverage or a final reason."""
+    columns = (TextColumn("reading mailboxes"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=None)
+        while True:
+            status = await running.api.status()
+            if status["state"] == "refused":
+                raise click.ClickException(f"{status['reason']}: {status['sentence']}")
+            state = published.progress(status)
+            progress.update(task, completed=state.done, total=state.total or None)
+            if state.complete:
+                return
+            await asyncio.sleep(0.1)
+
+
+def _write(out: Path, rows: list[dict[str, Any]]) -> None:
+    with out.open("wb") as file:
+        for row in rows:
+            file.write(msgspec.json.encode(row) + b"\n")
+
+
+def _show(running: Trial, rows: list[dict[str, Any]]) -> None:
+    day = clock.now() - clock.now() % DAY
+    console.print(board.mailbox_table([published.for_table(row) for row in rows], day))
+    console.print(board.legend())
+    console.print(f"\n[bold]HTTP API[/bold]  {running.api_url}/openapi.json  (ends with the demo)", highlight=False)
+    example = rows[0]["mailbox"] if rows else "ADDRESS"
+    for path in ("status", "mailboxes", f"mailboxes/{example}/availability"):
+        console.print(
+            f"  curl -H 'Authorization: Bearer {running.token}' {running.api_url}/v1/orgs/{running.org_id}/{path}",
+            highlight=False,
+            soft_wrap=True,
+            style="dim",
+        )
+
+
+async def _go_on(running: Trial) -> None:
+    """Let the sandbox change a meeting now and then, and print what is published."""
+    console.print("\n[bold]Updates as they are published[/bold] (Ctrl-C ends the demo)")
+
+    async def change() -> None:
+        while True:
+            await asyncio.sleep(CHANGE)
+            console.print(f"  sandbox: {running.sandbox.move_something()}", style="dim", highlight=False)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(change())
+        group.create_task(follow(running.store, org_id=running.org_id))

@@ -1,0 +1,109 @@
+"""Dead letters: see why each was parked, look into one, put it back, or drop it. And the broker's definitions."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.table import Table
+
+from deploy.command.context import console, opened_broker
+from deploy.rabbitmq.definitions import document
+from shared import clock
+from shared.broker import Broker
+
+T = TypeVar("T")
+
+
+def _with_broker(work: Callable[[Broker], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with opened_broker() as broker:
+            return await work(broker)
+
+    return asyncio.run(run())
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Messages that could not be handled, each with its reason; nothing is lost in silence."""
+
+
+@dead_letters.command("list")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
+def list_(limit: int) -> None:
+    """List what is parked, the oldest first."""
+    letters = _with_broker(lambda broker: broker.parked(limit=limit))
+    table = Table(box=None, header_style="bold")
+    for title in ("id", "queue", "type", "reason", "where", "org", "tries", "parked"):
+        table.add_column(title, overflow="fold")
+    for letter in letters:
+        reason = f"{letter.reason} ({letter.error_type})" if letter.error_type else letter.reason
+        table.add_row(letter.parked_id, letter.queue, letter.message_type, reason, letter.where,
+                      letter.org_id, str(letter.attempts), clock.moment(letter.parked_at))  # fmt: skip
+    console.print(table if letters else "Nothing is parked.")
+
+
+@dead_letters.command("show")
+@click.argument("parked_id")
+def show(parked_id: str) -> None:
+    """Print one body as it came. It may be private: it goes to this terminal alone."""
+    body = _with_broker(lambda broker: broker.show(parked_id))
+    if body is None:
+        raise click.ClickException("there is no such dead letter")
+    click.get_binary_stream("stdout").write(body + b"\n")
+
+
+@dead_letters.command("replay")
+@click.argument("parked_ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Replay all that is parked now.")
+def replay(parked_ids: tuple[str, ...], everything: bool) -> None:  # noqa: FBT001 -- click passes flags so
+    """Put dead letters back into their queues as first attempts."""
+    _each(parked_ids, everything=everything, verb="replayed", act=lambda broker, one: broker.replay(one))
+
+
+@dead_letters.command("drop")
+@click.argument("parked_ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Drop all that is parked now.")
+def drop(parked_ids: tuple[str, ...], everything: bool) -> None:  # noqa: FBT001 -- click passes flags so
+    """Delete dead letters for good."""
+    _each(parked_ids, everything=everything, verb="dropped", act=lambda broker, one: broker.drop(one))
+
+
+def _each(
+    parked_ids: tuple[str, ...], *, everything: bool, verb: str, act: Callable[[Broker, str], Awaitable[bool]]
+) -> None:
+    if bool(parked_ids) == everything:
+        raise click.ClickException("name dead letters, or give --all")
+
+    async def work(broker: Broker) -> tuple[int, list[str]]:
+        names = [letter.parked_id for letter in await broker.parked(limit=100_000)] if everything else parked_ids
+        unknown = [name for name in names if not await act(broker, name)]
+        return len(names) - len(unknown), unknown
+
+    count, unknown = _with_broker(work)
+    click.echo(f"{count} {verb}")
+    if unknown:
+        raise click.ClickException(f"there is no dead letter {', '.join(unknown)}")
+
+
+@click.group()
+def broker() -> None:
+    """Help a RabbitMQ administrator."""
+
+
+@broker.command("definitions")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file; otherwise the terminal.")
+def definitions(out: Path | None) -> None:
+    """Write RabbitMQ's definitions: exchanges, queues, and a least-privileged user for each service.
+
+    Passwords are read from BUSYLINE_BROKER_PASSWORD_<USER>, for example BUSYLINE_BROKER_PASSWORD_FETCHER.
+    """
+    prefix = "BUSYLINE_BROKER_PASSWORD_"
+    passwords = {k.removeprefix(prefix).lower(): v for k, v in os.environ.items() if k.startswith(prefix)}
+    text = document(passwords)
+    if out is None:
+        click.get_binary_stream("stdout").write(text + b"\n")
+    else:
+        out.write_bytes(text)

@@ -1,0 +1,144 @@
+"""A whole Busyline around the sandbox in one process, for the demo and for proofs: started, connected, ended.
+
+On a database or a broker given from outside it uses an org of its own and takes its rows away at the end.
+"""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TextIO
+
+from msgspec import Struct
+from services.authorizer.settings import Settings as AuthorizerSettings
+from services.fetcher.settings import Settings as FetcherSettings
+from services.publisher.settings import Settings as PublisherSettings
+from sqlalchemy import delete
+
+from deploy.command.api import Api
+from deploy.command.everything import AllSettings, prepare, run_everything
+from deploy.sandbox import Sandbox, SandboxOptions, start
+from services.authorizer import orgs
+from services.publisher import consumers
+from shared import clock, logs, tables
+from shared.broker import open_broker
+from shared.config import Deployment, Secret
+from shared.contracts.messages import GraphConnection, OrgConnected
+from shared.contracts.policy import Policy
+from shared.health import Health
+from shared.identity import GraphCredential
+from shared.process import Rim
+from shared.store import Store, open_store
+from shared.vault import load_vault
+
+Tap = Callable[[str, bytes, Mapping[str, object]], None]
+
+
+class TrialOptions(Struct, frozen=True, kw_only=True):
+    """What to try: which calendars, under which policy, on which engines. `folder` holds everything that is made."""
+
+    folder: Path
+    sandbox: SandboxOptions
+    policy: Policy
+    broker_url: str = "memory://"
+    database_url: str = ""
+    poll_seconds: int = 3600
+    log: TextIO | None = None
+    tap: Tap | None = None
+
+
+class Trial(Struct, frozen=True, kw_only=True):
+    """A running trial: the sandbox, the org under trial, and its availability as a consumer sees it."""
+
+    org_id: str
+    sandbox: Sandbox
+    store: Store
+    api: Api
+    api_url: str
+    token: str
+    deployment: Deployment
+
+
+@asynccontextmanager
+async def trial(options: TrialOptions) -> AsyncIterator[Trial]:
+    """Run everything while the block runs. A service that fails ends the block with its error."""
+    sandbox = await start(options.sandbox)
+    try:
+        ready = _deployment(options, sandbox)
+        await asyncio.to_thread(prepare, ready)
+        logs.configure(level="info", form="json", stream=options.log)
+        port = free_port()
+        broker = open_broker(ready.broker_url.reveal(), tap=options.tap)
+        store = open_store(ready.database_url.reveal())
+        rim = Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health())
+        org_id = f"trial-{secrets.token_hex(4)}"
+        token = await consumers.add(store, org_id, [org_id], now=clock.now())
+        try:
+            async with asyncio.TaskGroup() as group:
+                services = group.create_task(run_everything(ready, _settings(options, port), rim))
+                try:
+                    await _connect(rim, options, sandbox, org_id=org_id, ready=ready)
+                    url = f"http://127.0.0.1:{port}"
+                    async with Api(url, token, org_id) as api:
+                        await _serving(rim, services)
+                        yield Trial(org_id=org_id, sandbox=sandbox, store=store, api=api, api_url=url,
+                                    token=token, deployment=ready)  # fmt: skip
+                finally:
+                    rim.stop.set()
+        finally:
+            await _forget(store, org_id)
+            await broker.close()
+            await store.close()
+    finally:
+        await sandbox.stop()
+
+
+def _deployment(options: TrialOptions, sandbox: Sandbox) -> Deployment:
+    return Deployment(
+        broker_url=Secret(options.broker_url),
+        database_url=Secret(options.database_url or f"sqlite:///{options.folder / 'busyline.db'}"),
+        keys_file=str(options.folder / "keys"),
+        ca_file=str(sandbox.ca_file),
+        sandbox_url=sandbox.url,
+    )
+
+
+def _settings(options: TrialOptions, port: int) -> AllSettings:
+    return AllSettings(
+        authorizer=AuthorizerSettings(),
+        fetcher=FetcherSettings(poll_seconds=options.poll_seconds),
+        publisher=PublisherSettings(port=port),
+    )
+
+
+async def _connect(rim: Rim, options: TrialOptions, sandbox: Sandbox, *, org_id: str, ready: Deployment) -> None:
+    """Seal the sandbox's credential and say, as a platform would, that the org connected."""
+    credential = GraphCredential(client_id=sandbox.client_id, client_secret=sandbox.client_secret)
+    await orgs.put_credential(rim.store, load_vault(ready.keys_file), org_id, credential, now=clock.now())
+    connection = GraphConnection(tenant_id=sandbox.tenant_id, credential=org_id, cloud="sandbox")
+    await rim.broker.publish([OrgConnected(org_id=org_id, connection=connection, policy=options.policy)])
+
+
+async def _serving(rim: Rim, services: asyncio.Task[None]) -> None:
+    while not rim.health.ready and not services.done():
+        await asyncio.sleep(0.02)
+
+
+async def _forget(store: Store, org_id: str) -> None:
+    """Take the trial's rows away: nothing of it may stay on a database that others use."""
+    async with store.write() as connection:
+        for table in tables.metadata.sorted_tables:
+            if "org_id" in table.c:
+                await connection.execute(delete(table).where(table.c.org_id == org_id))
+        await connection.execute(delete(tables.credentials).where(tables.credentials.c.credential_id == org_id))
+        await connection.execute(delete(tables.consumers).where(tables.consumers.c.name == org_id))
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,205 @@
+"""`make bench`: an org of 2,000 mailboxes x 100 events on RabbitMQ and PostgreSQL, beside the floor; scaling; memory.
+
+Compare ratios and CPU seconds: the machine is shared, wall times are not to be trusted alone.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from msgspec import Struct
+
+from shared import clock
+from shared.contracts.policy import Policy
+from tests.bench.floor import read_everything
+from tests.pipeline.fleet import Fleet
+from tests.servers import PostgresServer, RabbitServer
+
+ORG = "bench"
+
+
+class Figures(Struct, frozen=True):
+    """One run of the pipeline."""
+
+    wall: float
+    mailboxes: int
+    events: int
+    cpu: dict[str, float]
+    memory: dict[str, float]
+    most_reads: int
+
+
+@contextmanager
+def sandbox(folder: Path, *, mailboxes: int, events: int, latency: float = 0.0) -> Iterator[dict[str, str]]:
+    """Give a sandbox in a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.sandbox_process",
+        str(folder),
+        str(mailboxes),
+        str(events),
+        str(latency),
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(30)
+
+
+async def asked(reach: dict[str, str]) -> dict[str, Any]:
+    """Return what the sandbox was asked so far."""
+    connector = aiohttp.TCPConnector(ssl=False)  # a loopback call of the bench's own; the product always checks
+    headers = {"Authorization": f"Bearer {reach['control_token']}"}
+    async with (
+        aiohttp.ClientSession(connector=connector, headers=headers) as session,
+        session.get(f"{reach['url']}/control/requests") as answer,
+    ):
+        found: dict[str, Any] = await answer.json()
+        return found
+
+
+async def pipeline(
+    reach: dict[str, str], folder: Path, servers: "Servers", *, fetchers: int = 1, **more: str
+) -> Figures:
+    """Run the four services over one sandbox, from `org.connected` to full coverage."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "BUSYLINE_SANDBOX_URL": reach["url"],
+        "BUSYLINE_CA_FILE": reach["ca_file"],
+        "BUSYLINE_LOG_LEVEL": "warning",
+    }
+    database = await asyncio.to_thread(servers.database)
+    with Fleet(
+        folder, broker_url=servers.broker(), database_url=database, BUSYLINE_LOG_LEVEL="warning", **settings
+    ) as fleet:
+        fleet.start_all(fetchers=fetchers)
+        await fleet.ready()
+        before = fleet.cpu()
+        started = time.perf_counter()
+        await fleet.connect(ORG, reach, Policy())
+        status = await fleet.settled(ORG, within=1800)
+        wall = time.perf_counter() - started
+        await fleet.relayed()
+        used = {name: after - before[name] for name, after in fleet.cpu().items()}
+        reads = (await asked(reach))["calendar_views"]
+        return Figures(wall, status["coverage"]["full"], 0, used, fleet.peak_memory(), max(reads.values()))
+
+
+class Servers:
+    """RabbitMQ and PostgreSQL of the bench's own; a fresh database and empty queues for every run."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start both."""
+        self._rabbit, self._postgres = RabbitServer(folder / "rabbit"), PostgresServer(folder / "postgres")
+        self._rabbit.start()
+        self._postgres.start()
+        self._count = 0
+
+    def broker(self) -> str:
+        """Return the broker's address."""
+        return self._rabbit.url
+
+    def database(self) -> str:
+        """Return the address of a database never used before."""
+        self._count += 1
+        return self._postgres.create_database(f"bench_{self._count}")
+
+    def stop(self) -> None:
+        """End both."""
+        self._rabbit.stop()
+        self._postgres.stop()
+
+
+def window() -> tuple[str, str]:
+    """Return the default policy's window, as calendarView wants it."""
+    kept = Policy().window_at(clock.now())
+    return clock.moment(kept.start), clock.moment(kept.end)
+
+
+async def throughput(folder: Path, servers: Servers, *, mailboxes: int, events: int) -> None:
+    """Print the pipeline beside the floor."""
+    print(f"\n## {mailboxes} mailboxes x {events} events, RabbitMQ + PostgreSQL, one replica of each service")
+    with sandbox(folder / "sandbox", mailboxes=mailboxes, events=events) as reach:
+        floor = await read_everything(reach, window=window(), at_once=32)
+        run = await pipeline(reach, folder / "run", servers)
+        again = await read_everything(reach, window=window(), at_once=32)
+    wall = (floor.wall + again.wall) / 2
+    million = floor.events / 1e6
+    total = sum(run.cpu.values())
+    print(
+        f"floor     wall {floor.wall:6.1f} s, then {again.wall:6.1f} s   CPU {floor.cpu:6.1f} s   events {floor.events}"
+    )
+    print(f"pipeline  wall {run.wall:6.1f} s = {run.wall / wall:.2f} x floor   {floor.events / run.wall:,.0f} events/s")
+    print(f"pipeline  CPU  {total:6.1f} s = {total / million:.1f} s per million events")
+    for name, seconds in sorted(run.cpu.items()):
+        print(
+            f"  {name:<11} CPU {seconds:6.2f} s = {seconds / million:5.1f} s per million   peak {run.memory[name]:6.1f} MiB"
+        )
+
+
+async def scaling(folder: Path, servers: Servers, *, mailboxes: int, latency: float) -> None:
+    """Print how much sooner two and four fetchers are done than one, where Microsoft is slow."""
+    print(
+        f"\n## {mailboxes} mailboxes, {latency * 1000:.0f} ms added to every Graph answer, 4 readings at a time a fetcher"
+    )
+    walls: dict[int, float] = {}
+    for fetchers in (1, 2, 4):
+        with sandbox(folder / f"sandbox{fetchers}", mailboxes=mailboxes, events=20, latency=latency) as reach:
+            run = await pipeline(reach, folder / f"run{fetchers}", servers, fetchers=fetchers,
+                                 BUSYLINE_FETCHER_READINGS="4")  # fmt: skip
+        walls[fetchers] = run.wall
+        print(f"fetchers {fetchers}: {run.wall:6.1f} s = {walls[1] / run.wall:.2f} x one; "
+              f"most readings of one mailbox: {run.most_reads}")  # fmt: skip
+
+
+async def memory(folder: Path, servers: Servers) -> None:
+    """Print how much the largest replica of each service holds, for a small and a large org."""
+    print("\n## peak memory, 100 events a mailbox")
+    peaks: dict[int, dict[str, float]] = {}
+    for mailboxes in (500, 5_000):
+        with sandbox(folder / f"sandbox{mailboxes}", mailboxes=mailboxes, events=100) as reach:
+            peaks[mailboxes] = (await pipeline(reach, folder / f"run{mailboxes}", servers)).memory
+    for name in sorted(peaks[500]):
+        small, large = peaks[500][name], peaks[5_000][name]
+        print(f"  {name:<11} {small:6.1f} MiB at 500, {large:6.1f} MiB at 5,000 = {large / small:.2f} x")
+
+
+async def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help="throughput, scaling, memory; all where none is named")
+    parser.add_argument("--mailboxes", type=int, default=2_000)
+    parser.add_argument("--events", type=int, default=100)
+    options = parser.parse_args()
+    parts = options.parts or ["throughput", "scaling", "memory"]
+    with tempfile.TemporaryDirectory(prefix="busyline-bench-") as name:
+        folder = Path(name)
+        servers = Servers(folder)
+        try:
+            if "throughput" in parts:
+                await throughput(folder / "a", servers, mailboxes=options.mailboxes, events=options.events)
+            if "scaling" in parts:
+                await scaling(folder / "b", servers, mailboxes=200, latency=0.15)
+            if "memory" in parts:
+                await memory(folder / "c", servers)
+        finally:
+            servers.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
