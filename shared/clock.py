@@ -11,6 +11,11 @@ def now() -> Instant:
     return int(time.time())  # noqa: TID251 -- the one place
 
 
+def exact() -> float:
+    """Return the present instant in UTC seconds with its fraction, for pauses and durations shorter than a second."""
+    return time.time()  # noqa: TID251 -- the one place
+
+
 def moment(instant: Instant) -> str:
     """Write an instant as RFC 3339 in UTC: 2026-03-01T09:00:00Z."""
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

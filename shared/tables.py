@@ -31,6 +31,7 @@ orgs = Table(
     Column("connection", LargeBinary, nullable=False),  # JSON of GraphConnection
     Column("tenant_id", Text, nullable=False),  # a tenant belongs to at most one org: see the unique index
     Column("policy", LargeBinary, nullable=False),  # JSON of the Policy asked for; in force once connected
+    Column("asked", LargeBinary),  # JSON of a GraphConnection to be verified while the one above stays in force
     Column("reason", Text),  # why it is not connected: a fixed word
     Column("sentence", Text),  # what the admin must do about it
     Column("connected_at", BigInteger),

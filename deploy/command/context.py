@@ -5,9 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import click
+from msgspec import Struct
 from rich.console import Console
+from services.publisher.settings import Settings as PublisherSettings
 
 from deploy.command.everything import SETTINGS, AllSettings
+from services.authorizer.settings import Settings as AuthorizerSettings
+from services.fetcher.settings import Settings as FetcherSettings
+from services.normalizer.settings import Settings as NormalizerSettings
 from shared import config
 from shared.broker import Broker, open_broker
 from shared.config import Deployment
@@ -19,7 +24,7 @@ NOT_SETTINGS = (config.PREFIX + "TEST_", config.PREFIX + "BROKER_PASSWORD_")  # 
 
 def known_variables() -> list[str]:
     """Return the name of every setting there is."""
-    sections: list[tuple[str, type]] = [("", Deployment), *SETTINGS.items()]
+    sections: list[tuple[str, type[Struct]]] = [("", Deployment), *SETTINGS.items()]
     return [config.variable(section, field) for section, kind in sections for field in kind.__struct_fields__]
 
 
@@ -37,7 +42,12 @@ def deployment() -> Deployment:
 def all_settings() -> AllSettings:
     """Read every service's settings; a click error names what is wrong."""
     try:
-        return AllSettings(**{name: config.load(kind, os.environ, name) for name, kind in SETTINGS.items()})
+        return AllSettings(
+            authorizer=config.load(AuthorizerSettings, os.environ, "authorizer"),
+            fetcher=config.load(FetcherSettings, os.environ, "fetcher"),
+            normalizer=config.load(NormalizerSettings, os.environ, "normalizer"),
+            publisher=config.load(PublisherSettings, os.environ, "publisher"),
+        )
     except config.SettingsError as error:
         raise click.ClickException(str(error)) from None
 

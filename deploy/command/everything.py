@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from services.authorizer.__main__ import run as run_authorizer
-from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.__main__ import run as run_fetcher
-from services.fetcher.settings import Settings as FetcherSettings
 from services.publisher.__main__ import run as run_publisher
 from services.publisher.settings import Settings as PublisherSettings
 
+from services.authorizer.__main__ import run as run_authorizer
+from services.authorizer.settings import Settings as AuthorizerSettings
+from services.fetcher.settings import Settings as FetcherSettings
 from services.normalizer.__main__ import run as run_normalizer
 from services.normalizer.settings import Settings as NormalizerSettings
 from shared.config import Deployment

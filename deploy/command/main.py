@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import click
+from msgspec import Struct
 
 from deploy.command import connecting, demonstration, letters, looking, privacy, serving, trying
 from deploy.command.context import console, deployment
@@ -45,7 +46,8 @@ def database_upgrade() -> None:
 def settings() -> None:
     """List every setting: its name, its sentence, its default, and its present value with secrets starred."""
     present = deployment()
-    for section, kind in [("", Deployment), *SETTINGS.items()]:
+    sections: list[tuple[str, type[Struct]]] = [("", Deployment), *SETTINGS.items()]
+    for section, kind in sections:
         values = present if not section else config.load(kind, os.environ, section)
         console.print(f"\n[bold]{section or 'every service'}[/bold]")
         for (name, sentence, default), field in zip(

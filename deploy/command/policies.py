@@ -11,7 +11,7 @@ from shared.contracts.policy import Detail, Policy
 from shared.contracts.values import Window
 
 
-class DateSpan(click.ParamType):
+class DateSpan(click.ParamType[Window]):
     """FROM..TO, two dates: the half-open span from the start of the first to the start of the second, in UTC."""
 
     name = "FROM..TO"

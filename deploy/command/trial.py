@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import TextIO
 
 from msgspec import Struct
-from services.authorizer.settings import Settings as AuthorizerSettings
-from services.fetcher.settings import Settings as FetcherSettings
 from services.publisher.settings import Settings as PublisherSettings
 from sqlalchemy import delete
 
 from deploy.command.api import Api
 from deploy.command.everything import AllSettings, prepare, run_everything
 from deploy.sandbox import Sandbox, SandboxOptions, start
+from deploy.sandbox.faults import Fault
 from services.authorizer import orgs
+from services.authorizer.settings import Settings as AuthorizerSettings
+from services.fetcher.settings import Settings as FetcherSettings
 from services.publisher import consumers
 from shared import clock, logs, tables
-from shared.broker import open_broker
+from shared.broker import Broker, Parked, open_broker
 from shared.config import Deployment, Secret
 from shared.contracts.messages import GraphConnection, OrgConnected
 from shared.contracts.policy import Policy
@@ -47,6 +48,7 @@ class TrialOptions(Struct, frozen=True, kw_only=True):
     poll_seconds: int = 3600
     log: TextIO | None = None
     tap: Tap | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -59,12 +61,19 @@ class Trial(Struct, frozen=True, kw_only=True):
     api_url: str
     token: str
     deployment: Deployment
+    broker: Broker
+
+    async def parked(self) -> list[Parked]:
+        """Return the dead letters."""
+        return await self.broker.parked()
 
 
 @asynccontextmanager
 async def trial(options: TrialOptions) -> AsyncIterator[Trial]:
     """Run everything while the block runs. A service that fails ends the block with its error."""
     sandbox = await start(options.sandbox)
+    for fault in options.faults:
+        sandbox.order(fault)
     try:
         ready = _deployment(options, sandbox)
         await asyncio.to_thread(prepare, ready)
@@ -84,7 +93,7 @@ async def trial(options: TrialOptions) -> AsyncIterator[Trial]:
                     async with Api(url, token, org_id) as api:
                         await _serving(rim, services)
                         yield Trial(org_id=org_id, sandbox=sandbox, store=store, api=api, api_url=url,
-                                    token=token, deployment=ready)  # fmt: skip
+                                    token=token, deployment=ready, broker=broker)  # fmt: skip
                 finally:
                     rim.stop.set()
         finally:

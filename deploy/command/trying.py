@@ -22,7 +22,7 @@ from shared.process import stop_on_signals
               help="Where its certificate authority is kept.")  # fmt: skip
 def sandbox(host: str, port: int, **options: object) -> None:
     """Run the sandbox: Entra sign-in and Graph over TLS, with generated people or calendars from .ics files."""
-    asyncio.run(_serve(SandboxOptions(host=host, port=port, **options)))  # type: ignore[arg-type] -- click checked them
+    asyncio.run(_serve(SandboxOptions(host=host, port=port, **options)))  # type: ignore[arg-type]  # click checked them
 
 
 async def _serve(options: SandboxOptions) -> None:

@@ -82,11 +82,10 @@ async def pipeline(
         "BUSYLINE_SANDBOX_URL": reach["url"],
         "BUSYLINE_CA_FILE": reach["ca_file"],
         "BUSYLINE_LOG_LEVEL": "warning",
+        **more,
     }
     database = await asyncio.to_thread(servers.database)
-    with Fleet(
-        folder, broker_url=servers.broker(), database_url=database, BUSYLINE_LOG_LEVEL="warning", **settings
-    ) as fleet:
+    with Fleet(folder, broker_url=servers.broker(), database_url=database, **settings) as fleet:
         fleet.start_all(fetchers=fetchers)
         await fleet.ready()
         before = fleet.cpu()
@@ -147,16 +146,13 @@ async def throughput(folder: Path, servers: Servers, *, mailboxes: int, events: 
     print(f"pipeline  wall {run.wall:6.1f} s = {run.wall / wall:.2f} x floor   {floor.events / run.wall:,.0f} events/s")
     print(f"pipeline  CPU  {total:6.1f} s = {total / million:.1f} s per million events")
     for name, seconds in sorted(run.cpu.items()):
-        print(
-            f"  {name:<11} CPU {seconds:6.2f} s = {seconds / million:5.1f} s per million   peak {run.memory[name]:6.1f} MiB"
-        )
+        share = f"CPU {seconds:6.2f} s = {seconds / million:5.1f} s per million"
+        print(f"  {name:<11} {share}   peak {run.memory[name]:6.1f} MiB")
 
 
 async def scaling(folder: Path, servers: Servers, *, mailboxes: int, latency: float) -> None:
     """Print how much sooner two and four fetchers are done than one, where Microsoft is slow."""
-    print(
-        f"\n## {mailboxes} mailboxes, {latency * 1000:.0f} ms added to every Graph answer, 4 readings at a time a fetcher"
-    )
+    print(f"\n## {mailboxes} mailboxes, {latency * 1000:.0f} ms added to every answer, 4 readings at a time a fetcher")
     walls: dict[int, float] = {}
     for fetchers in (1, 2, 4):
         with sandbox(folder / f"sandbox{fetchers}", mailboxes=mailboxes, events=20, latency=latency) as reach:

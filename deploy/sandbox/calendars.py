@@ -1,0 +1,127 @@
+"""The calendar behind a mailbox: generated items or a file's instances, with what control changed laid over them.
+
+Whatever the source, every item's id is opaque, and its private fields carry canaries where the sandbox plants them.
+"""
+
+import hashlib
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from deploy.sandbox import generator
+from deploy.sandbox.calendar.values import Item, Person, Problem
+from shared.contracts.values import DAY, Window
+from shared.zones import local_midnight
+
+Source = Callable[[Window, bool], list[Item]]
+Expand = Callable[[Window], tuple[list[Item], tuple[Problem, ...]]]
+CANARY = "canary-"
+CANARY_FIELDS = (
+    "subject", "body", "location", "category", "attendee-name", "attendee-address", "organizer-name",
+    "organizer-address", "join",
+)  # fmt: skip
+
+
+class Book(Struct, kw_only=True):
+    """One mailbox's calendar. `revision` rises with every change, so that what was serialised before is not used."""
+
+    source: Source
+    zone: ZoneInfo
+    canaries: bool = False
+    put: dict[str, Item] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    revision: int = 0
+
+    def items(self, window: Window, *, private: bool = True) -> list[Item]:
+        """Return the items that touch a window, by their start; without `private`, texts and people may be empty."""
+        found = self.unmarked(window, private=private)
+        return [with_canaries(item) for item in found] if self.canaries and private else found
+
+    def unmarked(self, window: Window, *, private: bool = True) -> list[Item]:
+        """Return the same items without canaries."""
+        found = [item for item in self.source(window, private) if self._touches(item, window)]
+        if self.put or self.gone:
+            hidden = self.gone | self.put.keys()
+            found = [item for item in found if item.item_id not in hidden]
+            found += [item for item in self.put.values() if self._touches(item, window)]
+            found.sort(key=lambda item: (item.start, item.item_id))
+        return found
+
+    def change(self, item: Item) -> None:
+        """Add an item or replace the one of the same id."""
+        self.gone.discard(item.item_id)
+        self.put[item.item_id] = item
+        self.revision += 1
+
+    def remove(self, item_id: str) -> None:
+        """Take an item away."""
+        self.put.pop(item_id, None)
+        self.gone.add(item_id)
+        self.revision += 1
+
+    def _touches(self, item: Item, window: Window) -> bool:
+        """Select by true instants: an all-day item lasts from midnight to midnight on the mailbox's own clock."""
+        start, end = item.start, item.end
+        if item.all_day:
+            start, end = local_midnight(start, self.zone), local_midnight(end, self.zone)
+        # an event without length counts at its start
+        return start < window.end and (end > window.start or start == end == window.start)
+
+
+def generated(plan: generator.Plan) -> Source:
+    """Return a source that makes a plan's items anew each time: memory stays small however many mailboxes there are."""
+    return lambda _window, private: generator.items(plan, private=private)
+
+
+def from_file(expand: Expand, report: Callable[[Problem], None]) -> Source:
+    """Return a source that expands a read calendar; what cannot be expanded is reported."""
+
+    def read(window: Window, _private: bool) -> list[Item]:  # noqa: FBT001 -- one signature for every source
+        wide = Window(window.start - 2 * DAY, window.end + 2 * DAY)
+        found, problems = expand(wide)
+        for problem in problems:
+            report(problem)
+        return sorted((opaque(item) for item in found), key=lambda item: (item.start, item.item_id))
+
+    return read
+
+
+def opaque(item: Item) -> Item:
+    """Return an item whose ids say nothing: a file's UIDs may hold addresses and titles."""
+    series = None if item.series_id is None else _token(item.series_id)
+    return replace(item, item_id=_token(item.item_id), series_id=series)
+
+
+def _token(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:24]
+
+
+def canary(about: str, item_id: str) -> str:
+    """Return the string planted in one private field of one item."""
+    return f"{CANARY}{about}-{_token(item_id)[:12]}"
+
+
+def canaries_of(item: Item) -> list[str]:
+    """Return every string planted in an item."""
+    return [canary(about, item.item_id) for about in CANARY_FIELDS]
+
+
+def with_canaries(item: Item) -> Item:
+    """Return an item every private field of which carries its canary."""
+
+    def said(about: str) -> str:
+        return canary(about, item.item_id)
+
+    organizer = Person(said("organizer-name"), f"{said('organizer-address')}@canary.example")
+    return replace(
+        item,
+        subject=f"{item.subject} {said('subject')}".strip(),
+        body=f"{said('body')} {item.body}".strip(),
+        location=f"{item.location} {said('location')}".strip(),
+        categories=(*item.categories, said("category")),
+        organizer=organizer,
+        attendees=(*item.attendees, Person(said("attendee-name"), f"{said('attendee-address')}@canary.example")),
+        join_url=f"https://meet.canary.example/{said('join')}",
+    )

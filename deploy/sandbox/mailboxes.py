@@ -1,0 +1,117 @@
+"""Serves what belongs to one mailbox: its settings and its events, to those who may see them.
+
+Access follows Exchange: a tenant-wide permission or a mailbox on the app's list lets in, a denied mailbox stays shut,
+and who has no mailbox here is refused in the words for it.
+"""
+
+from typing import Any
+
+from deploy.sandbox import odata, pages, people, rendering
+from deploy.sandbox.answers import Answer, Ask, Refusal, json
+from deploy.sandbox.directory import Person, Reach, Tenant
+from deploy.sandbox.state import Grant, State
+from deploy.sandbox.tokens import Issued
+from shared.contracts.values import DAY, Kind, Window
+from shared.zones import resolve, windows_name
+
+CALENDAR_ROLES = frozenset({"Calendars.Read", "Calendars.ReadWrite"})
+BASIC_ROLES = frozenset({"Calendars.ReadBasic.All", "Calendars.ReadBasic"})
+SETTINGS_ROLES = frozenset({"MailboxSettings.Read", "MailboxSettings.ReadWrite"})
+_PURPOSES = {Kind.OTHER: "others"}
+_SEARCHED = 5 * 365 * DAY
+
+
+def opened(state: State, issued: Issued, tenant: Tenant, *, who: str, roles: frozenset[str]) -> Person:
+    """Return the person whose mailbox may be read with one of these roles. Raises Refusal with Exchange's codes."""
+    person = tenant.person(who)
+    grant = state.grants.get((issued.client_id, issued.tenant_id), Grant())
+    listed = person is not None and not grant.mailboxes.isdisjoint((person.address, person.user_id))
+    if not listed and issued.roles.isdisjoint(roles):
+        raise Refusal(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+    if person is None:
+        raise Refusal(404, "ErrorInvalidUser", f"The requested user '{who}' is invalid.")
+    if person.reach is Reach.DENIED:
+        raise Refusal(403, "ErrorAccessDenied", "Access to OData is disabled.")
+    if person.reach is not Reach.OPEN:
+        message = "The mailbox is either inactive, soft-deleted, or is hosted on-premise."
+        raise Refusal(404, "MailboxNotEnabledForRESTAPI", message)
+    return person
+
+
+def calendar_view(state: State, ask: Ask, issued: Issued, *, tenant: Tenant, who: str) -> Answer:
+    """Answer GET /users/{id}/calendarView. Raises Refusal."""
+    state.counts.select("calendarView", ask.parameters().get("$select", ""))
+    person = opened(state, issued, tenant, who=who, roles=CALENDAR_ROLES | BASIC_ROLES)
+    basic = issued.roles.isdisjoint(CALENDAR_ROLES) and not issued.roles.isdisjoint(BASIC_ROLES)
+    return pages.calendar_view(state, ask, tenant, person=person, basic=basic)
+
+
+def event(state: State, ask: Ask, issued: Issued, *, tenant: Tenant, who: str, event_id: str) -> Answer:
+    """Answer GET /users/{id}/events/{id}: instances only, for series are not kept. Raises Refusal."""
+    asked = ask.parameters().get("$select", "")
+    state.counts.select("event", asked)
+    person = opened(state, issued, tenant, who=who, roles=CALENDAR_ROLES)
+    wanted = rendering.item_id_of(event_id)
+    now = state.clock()
+    items = state.book(tenant, person).items(Window(now - _SEARCHED, now + _SEARCHED))
+    item = next((item for item in items if item.item_id == wanted), None)
+    if item is None:
+        raise Refusal(404, "ErrorItemNotFound", "The specified object was not found in the store.")
+    prefer = odata.preferences(ask.headers.get("prefer", ""))
+    select = pages.selected(asked) if asked else rendering.PROPERTIES
+    view = pages.view_of(prefer, person, state.book(tenant, person).revision)
+    context = f"{ask.base}/v1.0/$metadata#users('{person.user_id}')/events/$entity"
+    written = rendering.fragments([item], select, view)[0]
+    headers = {"Preference-Applied": prefer.applied} if prefer.applied else {}
+    return Answer(body=f'{{"@odata.context":"{context}",{written[1:]}'.encode(), headers=headers)
+
+
+def settings(state: State, ask: Ask, issued: Issued, *, tenant: Tenant, who: str) -> Answer:
+    """Answer GET /users/{id}/mailboxSettings. Raises Refusal."""
+    asked = odata.names(ask.parameters().get("$select", ""))
+    state.counts.select("mailboxSettings", ",".join(asked))
+    person = opened(state, issued, tenant, who=who, roles=SETTINGS_ROLES)
+    made = _settings(person)
+    for name in asked:
+        if name not in made:
+            message = f"Could not find a property named '{name}' on type 'microsoft.graph.mailboxSettings'."
+            raise Refusal(400, "RequestBroker--ParseUri", message)
+    chosen = f"({','.join(asked)})" if asked else ""
+    context = f"{ask.base}/v1.0/$metadata#users('{person.user_id}')/mailboxSettings{chosen}"
+    shown = {name: made[name] for name in asked} if asked else made
+    return json({"@odata.context": context} | shown)
+
+
+def _settings(person: Person) -> people.Row:
+    zone = _zone_name(person.time_zone)
+    midnight = {"dateTime": "2026-01-05T00:00:00.0000000", "timeZone": "UTC"}
+    replies: dict[str, Any] = {
+        "status": "disabled",
+        "externalAudience": "none",
+        "scheduledStartDateTime": midnight,
+        "scheduledEndDateTime": midnight,
+        "internalReplyMessage": "",
+        "externalReplyMessage": "",
+    }
+    hours = {
+        "daysOfWeek": ["monday", "tuesday", "wednesday", "thursday", "friday"],
+        "startTime": "08:00:00.0000000",
+        "endTime": "17:00:00.0000000",
+        "timeZone": {"name": zone},
+    }
+    return {
+        "archiveFolder": None,
+        "timeZone": zone,
+        "delegateMeetingMessageDeliveryOptions": "sendToDelegateOnly",
+        "dateFormat": "yyyy-MM-dd",
+        "timeFormat": "HH:mm",
+        "userPurpose": _PURPOSES.get(person.kind, person.kind.value),
+        "automaticRepliesSetting": replies,
+        "language": {"locale": "en-US", "displayName": "English (United States)"},
+        "workingHours": hours,
+    }
+
+
+def _zone_name(zone: str) -> str:
+    """Print a zone by its Windows name; a name nobody knows is printed as control set it."""
+    return windows_name(zone) if resolve(zone) is not None else zone

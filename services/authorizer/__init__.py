@@ -1,0 +1,1 @@
+"""Keeps the right to read each organisation: verification, credentials, policies, enumeration jobs."""

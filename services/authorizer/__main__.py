@@ -1,0 +1,110 @@
+"""Wires the authorizer: settings, vault, store and broker are verified before the first message is taken."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.authorizer import due, orgs
+from services.authorizer.desk import Desk
+from services.authorizer.handler import handler
+from services.authorizer.settings import Settings
+from services.authorizer.timer import Wakes, keep_enumerating, keep_verifying
+from services.authorizer.verify import Microsoft
+from shared import clock, process
+from shared.broker import Broker, Consumer
+from shared.clouds import Cloud
+from shared.config import Deployment
+from shared.graph import GraphClient, open_session
+from shared.identity import Tokens
+from shared.migrate import schema_is_current
+from shared.process import Rim
+from shared.store import Store
+from shared.vault import Vault, VaultError, load_vault
+
+QUEUE: Final = "authorizer.orgs"
+PATIENCE: Final = 30  # seconds that store and broker have at start-up
+
+
+async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
+    """Keep the right to read until told to stop; raise SystemExit with a sentence where the surroundings are wrong."""
+    rim.health.set("authorizer", ready=False)
+    await see_schema(rim.store)
+    vault = await see_vault(deployment.keys_file, rim.store)
+    await see_broker(rim.broker)
+    if deployment.broker_url.reveal().startswith("memory:"):
+        await due.everything(rim.store, now=clock.now())
+    tokens = Tokens(ca_file=deployment.ca_file)
+    try:
+        async with open_session(deployment.ca_file, connections=16) as session:
+
+            def graph(cloud: Cloud, token: Callable[[], Awaitable[str]]) -> GraphClient:
+                return GraphClient(session, cloud=cloud, token=token, forget=lambda: None)
+
+            desk = Desk(
+                store=rim.store,
+                vault=vault,
+                microsoft=Microsoft(tokens, graph),
+                settings=settings,
+                sandbox_url=deployment.sandbox_url,
+            )
+            await serve(desk, rim)
+    finally:
+        tokens.close()
+
+
+async def serve(desk: Desk, rim: Rim) -> None:
+    """Take messages and keep both timers until told to stop."""
+    wakes = Wakes(asyncio.Event(), asyncio.Event())
+    handle = handler(desk.store, sandbox_url=desk.sandbox_url, wake=wakes.verify)
+    consumer = Consumer(queue=QUEUE, handle=handle, in_flight=desk.settings.in_flight)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(rim.broker.run([consumer], service="authorizer", stop=rim.stop))
+        group.create_task(keep_verifying(desk, stop=rim.stop, wakes=wakes, health=rim.health))
+        group.create_task(keep_enumerating(desk, rim.broker, stop=rim.stop, wakes=wakes, health=rim.health))
+        rim.health.set("authorizer", ready=True)
+
+
+async def see_schema(store: Store) -> None:
+    """See that the database answers and stands at this release's schema. Raises SystemExit with a sentence."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            current = await schema_is_current(store)
+    except (SQLAlchemyError, OSError):  # a TimeoutError is an OSError
+        raise SystemExit("busyline authorizer: the database named by BUSYLINE_DATABASE_URL does not answer") from None
+    if not current:
+        raise SystemExit(
+            "busyline authorizer: the database is not at this release's schema; run `busyline database upgrade`"
+        )
+
+
+async def see_vault(keys_file: str, store: Store) -> Vault:
+    """See that the key file is good and opens every credential stored. Raises SystemExit with a sentence."""
+    try:
+        vault = load_vault(keys_file)
+    except VaultError as error:
+        raise SystemExit(
+            f"busyline authorizer: the key file named by BUSYLINE_KEYS_FILE cannot be used ({error.reason})"
+        ) from None
+    try:
+        await orgs.open_all(store, vault)
+    except VaultError as error:
+        raise SystemExit(
+            "busyline authorizer: a stored credential cannot be opened with the keys of BUSYLINE_KEYS_FILE"
+            f" ({error.reason}); restore the key that sealed it"
+        ) from None
+    return vault
+
+
+async def see_broker(broker: Broker) -> None:
+    """See that the broker answers. Raises SystemExit with a sentence."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await broker.depth(QUEUE)
+    except Exception:  # noqa: BLE001 -- each engine has errors of its own; the sentence is the same
+        raise SystemExit("busyline authorizer: the broker named by BUSYLINE_BROKER_URL does not answer") from None
+
+
+if __name__ == "__main__":
+    process.main("authorizer", Settings, run)

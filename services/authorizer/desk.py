@@ -1,0 +1,81 @@
+"""Takes one claimed org from its claim to its verdict: accepted, refused with a sentence, or put off."""
+
+import asyncio
+from typing import Final
+
+from msgspec import Struct
+
+from services.authorizer import verdicts
+from services.authorizer.refusals import Refusal
+from services.authorizer.settings import Settings
+from services.authorizer.verdicts import TAKEN, Claim
+from services.authorizer.verify import Microsoft, Question, verify
+from shared import clock, logs
+from shared.clouds import cloud
+from shared.connections import credential_of
+from shared.errors import Reject, Retry
+from shared.store import Store
+from shared.vault import Vault, VaultError
+
+LONGEST: Final = 90  # seconds a verification may take; less than its claim
+PAUSE_AT_MOST: Final = 300  # seconds between tries, unless Microsoft orders more
+
+
+class Desk(Struct, frozen=True, kw_only=True):
+    """What a verification needs. `tries` counts those put off in a row, by org."""
+
+    store: Store
+    vault: Vault
+    microsoft: Microsoft
+    settings: Settings
+    sandbox_url: str = ""
+    tries: dict[str, int] = {}
+
+
+async def settle(desk: Desk, claimed: Claim) -> None:
+    """Verify an org and store the verdict."""
+    log = logs.get("authorizer").bind(org_id=claimed.org_id)
+    try:
+        async with asyncio.timeout(LONGEST):
+            tenant_id = await _verified(desk, claimed)
+        outcome = await verdicts.accept(desk.store, claimed, tenant_id=tenant_id, now=clock.now())
+        if outcome == TAKEN:
+            raise Refusal(TAKEN)  # noqa: TRY301 -- one way for every refusal
+    except Refusal as refusal:
+        again_at = None if refusal.reason == TAKEN else clock.now() + desk.settings.retry_refused
+        await verdicts.refuse(desk.store, claimed, reason=refusal.reason, code=refusal.code, again_at=again_at)
+        log.warning("org.refused", reason=refusal.reason, status=refusal.code)
+    except (Retry, TimeoutError) as error:
+        reason = error.reason if isinstance(error, Retry) else "verification_timeout"
+        await _put_off(desk, claimed, reason=reason, ordered=error.after if isinstance(error, Retry) else 0.0)
+        return
+    except Exception as error:  # noqa: BLE001 -- one org's failure is not another's; it is tried again
+        logs.get("authorizer").error("org.failed", org_id=claimed.org_id, **logs.failure(error))
+        await _put_off(desk, claimed, reason="bug", ordered=60.0)
+        return
+    else:
+        log.info("org.verified", outcome=outcome)
+    desk.tries.pop(claimed.org_id, None)
+
+
+async def _verified(desk: Desk, claimed: Claim) -> str:
+    """Return the tenant's id. Raises Refusal or Retry."""
+    connection = claimed.connection
+    try:
+        where = cloud(connection.cloud, sandbox_url=desk.sandbox_url)
+        credential = await credential_of(desk.store, desk.vault, connection.credential)
+    except Reject as error:
+        raise Refusal(error.reason) from None
+    except VaultError:
+        raise Refusal("credential_unreadable") from None
+    if credential is None:
+        raise Refusal("credential_missing")
+    question = Question(tenant_id=connection.tenant_id, cloud=where, credential=credential, scope=claimed.policy.scope)
+    return (await verify(question, desk.microsoft, now=clock.now())).tenant_id
+
+
+async def _put_off(desk: Desk, claimed: Claim, *, reason: str, ordered: float) -> None:
+    tries = desk.tries[claimed.org_id] = desk.tries.get(claimed.org_id, 0) + 1
+    pause = int(max(ordered, min(5 * 2 ** min(tries - 1, 10), PAUSE_AT_MOST)))
+    await verdicts.put_off(desk.store, claimed, reason=reason, until=clock.now() + pause)
+    logs.get("authorizer").info("org.put_off", org_id=claimed.org_id, reason=reason, after=pause, attempt=tries)

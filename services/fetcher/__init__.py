@@ -1,0 +1,1 @@
+"""The only service that talks to Microsoft: finds mailboxes and reads calendars."""

@@ -1,0 +1,89 @@
+"""One Graph client per organisation: its cloud, its credential, its pause. Nothing is sent while a tenant is paused."""
+
+from typing import Final
+
+import aiohttp
+from msgspec import Struct
+
+from services.fetcher import runs
+from services.fetcher.failure import PAUSED
+from services.fetcher.fresh import Fresh
+from shared import clock, clouds, connections
+from shared.connections import Connected
+from shared.contracts.values import Instant
+from shared.errors import Reject
+from shared.graph import GraphClient, GraphError
+from shared.identity import GraphCredential, IdentityError, Tokens
+from shared.store import Store
+from shared.vault import Vault, VaultError
+
+CREDENTIAL_SECONDS: Final = 30.0
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """What opens the way to Microsoft: credentials sealed in the store, the key to them, tokens, HTTP."""
+
+    store: Store
+    vault: Vault
+    tokens: Tokens
+    session: aiohttp.ClientSession
+    sandbox_url: str = ""
+
+
+class Tenants:
+    """The organisations as they stand, each with its client. What the store says is at most a second old."""
+
+    def __init__(self, access: Access) -> None:
+        """Take what opens the way."""
+        self._access = access
+        self._orgs: Fresh[Connected | None] = Fresh(lambda org_id: connections.connected(access.store, org_id))
+        self._pauses: Fresh[Instant] = Fresh(lambda org_id: runs.paused_until(access.store, org_id))
+        self._credentials: Fresh[GraphCredential] = Fresh(self._credential, seconds=CREDENTIAL_SECONDS)
+
+    async def org(self, org_id: str, *, at_least: int = 0) -> Connected | None:
+        """Return an org, asked anew where the answer held is older than the generation `at_least`."""
+        org = await self._orgs(org_id)
+        if org is None or org.generation < at_least:
+            self._orgs.drop(org_id)
+            org = await self._orgs(org_id)
+        return org
+
+    def client(self, org: Connected) -> GraphClient:
+        """Return the client of a connected org. Its calls raise GraphError and IdentityError."""
+        try:
+            cloud = clouds.cloud(org.connection.cloud, sandbox_url=self._access.sandbox_url)
+        except Reject as error:
+            raise IdentityError(error.reason) from None
+        tenant_id, tokens = org.connection.tenant_id, self._access.tokens
+        used: list[GraphCredential] = []
+
+        async def token() -> str:
+            await self._refuse_while_paused(org.org_id)
+            used[:] = [await self._credentials(org.connection.credential)]
+            return await tokens.token(tenant_id=tenant_id, cloud=cloud, credential=used[0])
+
+        def forget() -> None:
+            self._credentials.drop(org.connection.credential)
+            for credential in used:
+                tokens.forget(tenant_id=tenant_id, cloud=cloud, credential=credential)
+
+        return GraphClient(self._access.session, cloud=cloud, token=token, forget=forget)
+
+    async def pause(self, org_id: str, *, until: Instant) -> None:
+        """Leave a tenant alone until then, on every replica."""
+        await runs.pause(self._access.store, org_id, until=until)
+        self._pauses.drop(org_id)
+
+    async def _refuse_while_paused(self, org_id: str) -> None:
+        left = await self._pauses(org_id) - clock.now()
+        if left > 0:
+            raise GraphError(status=0, code=PAUSED, retry_after=float(left))
+
+    async def _credential(self, credential_id: str) -> GraphCredential:
+        try:
+            credential = await connections.credential_of(self._access.store, self._access.vault, credential_id)
+        except VaultError:
+            raise IdentityError("credential_unreadable") from None
+        if credential is None:
+            raise IdentityError("credential_missing")
+        return credential

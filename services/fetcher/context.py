@@ -1,0 +1,58 @@
+"""What the fetcher's handlers share, and the question each message is asked first: does its organisation still stand?"""
+
+from msgspec import Struct
+
+from services.fetcher.connect import Tenants
+from services.fetcher.due import Row
+from services.fetcher.mailboxes import Mailboxes
+from services.fetcher.settings import Settings
+from shared.broker import Delivery
+from shared.connections import CONNECTED, Connected
+from shared.contracts.messages import MailboxEnumerate, MailboxRead, MailboxUnreadable
+from shared.contracts.values import Bucket, Instant, Mailbox
+from shared.errors import Retry
+from shared.logs import Logger
+from shared.store import Store
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """The fetcher's edges and settings, handed to every handler."""
+
+    store: Store
+    mailboxes: Mailboxes
+    tenants: Tenants
+    settings: Settings
+    log: Logger
+
+
+async def standing(context: Context, message: MailboxEnumerate | MailboxRead, delivery: Delivery) -> Connected | None:
+    """Return the org if it is connected under the message's generation, None if that generation has passed.
+
+    A message may overtake the commit that its generation begins with: it waits, though not for ever.
+    """
+    org = await context.tenants.org(message.org_id, at_least=message.generation)
+    if org is None or org.generation > message.generation:
+        return None
+    if org.generation < message.generation:
+        if delivery.attempt >= context.settings.tries:
+            return None
+        raise Retry("generation_ahead", after=2.0)
+    return org if org.state == CONNECTED else None
+
+
+def unreadable(row: Row, *, generation: int, as_of: Instant, bucket: Bucket, reason: str) -> MailboxUnreadable:
+    """Return the message that what was published of a mailbox no longer holds, numbered by its row's version."""
+    return MailboxUnreadable(
+        org_id=row.org_id,
+        generation=generation,
+        mailbox=named(row),
+        version=row.version,
+        as_of=as_of,
+        bucket=bucket,
+        reason=reason,
+    )
+
+
+def named(row: Row) -> Mailbox:
+    """Return which mailbox a row speaks of."""
+    return Mailbox(mailbox_id=row.mailbox_id, address=row.address, kind=row.kind, time_zone=row.time_zone)

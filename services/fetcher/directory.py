@@ -1,0 +1,169 @@
+"""Decides which one bucket a directory object is in, and what follows for a mailbox that was known before.
+
+It refuses to judge by licence or by a disabled account: shared mailboxes, rooms and equipment have neither licence nor
+an enabled account, so only a call to the mailbox decides.
+"""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.contracts.policy import Scope
+from shared.contracts.values import Bucket, Generation, Kind
+
+# What a Graph call says about a mailbox that is not there; the words are compared in lower case.
+NO_MAILBOX: Final = frozenset(
+    {
+        "mailboxnotenabledforrestapi", "mailboxnotsupportedforrestapi", "errornonexistentmailbox", "errorinvaliduser",
+        "resourcenotfound", "request_resourcenotfound",
+    }
+)  # fmt: skip
+ON_PREMISES: Final = frozenset({"mailboxnothostedinexchangeonline", "extensionerror"})
+
+# Buckets of which consumers hold something: availability, or that it is unknown.
+PUBLISHED: Final = frozenset({Bucket.ACTIVE, Bucket.FAILING, Bucket.DENIED})
+# Buckets that a reading may have put a mailbox in, and that only a good reading ends.
+TRIED: Final = frozenset({Bucket.FAILING, Bucket.DENIED, Bucket.NO_MAILBOX, Bucket.ON_PREMISES})
+
+_KINDS: Final = {
+    "user": Kind.USER,
+    "linked": Kind.USER,
+    "shared": Kind.SHARED,
+    "room": Kind.ROOM,
+    "equipment": Kind.EQUIPMENT,
+}
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_ADDRESS: Final = re.compile(r"^[^\s@]+@[^\s@]+$")
+
+
+class DirectoryUser(Struct, frozen=True, rename="camel"):
+    """A user object with the least that classification needs."""
+
+    id: str
+    mail: str | None = None
+    user_principal_name: str | None = None
+    user_type: str | None = None
+
+
+class MailboxSettings(Struct, frozen=True, rename="camel"):
+    """What a mailbox says of itself; the rest of its settings is not asked for."""
+
+    time_zone: str | None = None
+    user_purpose: str | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What asking a mailbox came to: an HTTP status, Graph's error code, or the settings. Status 0: no answer."""
+
+    status: int = 0
+    code: str = ""
+    settings: MailboxSettings | None = None
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """The one bucket of a directory object. `reason` is a fixed word, None for an active one; `address` lower case."""
+
+    mailbox_id: str
+    address: str
+    bucket: Bucket
+    reason: str | None = None
+    kind: Kind = Kind.USER
+    time_zone: str = ""
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What was known of a mailbox before this page."""
+
+    bucket: Bucket
+    reason: str | None
+    generation: Generation
+    read_generation: Generation | None
+    scope_run: str | None = None
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """What follows from a verdict: what to remember, whether to read, whether to say that it is not readable."""
+
+    verdict: Verdict
+    read: bool = False
+    unreadable: bool = False
+
+
+def before_asking(user: DirectoryUser, scope: Scope, *, in_group: bool) -> Verdict | None:
+    """Return the verdict that the directory alone allows, or None where only a call to the mailbox decides."""
+    address = address_of(user)
+    names = {address, (user.user_principal_name or "").lower()} - {""}
+    reason, bucket = None, Bucket.EXCLUDED
+    if not address:
+        reason, bucket = "no_address", Bucket.NO_MAILBOX
+    elif (user.user_type or "").lower() == "guest":
+        reason, bucket = "guest", Bucket.GUEST
+    elif names & _lower(scope.exclude):
+        reason = "excluded_by_list"
+    elif scope.groups and not in_group and not names & _lower(scope.include):
+        reason = "outside_scope_groups"
+    if reason is None:
+        return None
+    return Verdict(mailbox_id=user.id, address=address, bucket=bucket, reason=reason)
+
+
+def after_asking(user: DirectoryUser, scope: Scope, answer: Answer) -> Verdict:
+    """Return the verdict once the mailbox was asked; what the answer leaves open is active, the reading decides."""
+    kind, zone = Kind.USER, ""
+    if answer.settings is not None:
+        kind = _kind(answer.settings.user_purpose)
+        zone = (answer.settings.time_zone or "")[:128]
+    bucket, reason = _judge(answer)
+    if kind in (Kind.ROOM, Kind.EQUIPMENT) and not scope.rooms:
+        bucket, reason = Bucket.EXCLUDED, "rooms_excluded"
+    return Verdict(
+        mailbox_id=user.id, address=address_of(user), bucket=bucket, reason=reason, kind=kind, time_zone=zone
+    )
+
+
+def _judge(answer: Answer) -> tuple[Bucket, str | None]:
+    code = answer.code.lower()
+    if answer.status in (403, 404) and code in ON_PREMISES:
+        return Bucket.ON_PREMISES, "hosted_on_premises"
+    if answer.status == 404:
+        return Bucket.NO_MAILBOX, "no_mailbox"
+    if answer.status == 403:
+        return Bucket.DENIED, "access_denied"
+    return Bucket.ACTIVE, None
+
+
+def follow(verdict: Verdict, known: Known | None, generation: Generation) -> Step:
+    """Return what follows for a mailbox.
+
+    A new one, one that comes back, and one not yet read under this generation is read. One that a reading found
+    unreadable keeps its bucket until a reading succeeds. One that leaves takes what was published of it along.
+    """
+    if known is None:
+        return Step(verdict=verdict, read=verdict.bucket is Bucket.ACTIVE)
+    if verdict.bucket is Bucket.ACTIVE:
+        read = known.bucket is not Bucket.ACTIVE or known.read_generation != generation
+        kept = replace(verdict, bucket=known.bucket, reason=known.reason) if known.bucket in TRIED else verdict
+        return Step(verdict=kept, read=read)
+    changed = (known.bucket, known.reason, known.generation) != (verdict.bucket, verdict.reason, generation)
+    return Step(verdict=verdict, unreadable=changed and known.bucket in PUBLISHED)
+
+
+def address_of(user: DirectoryUser) -> str:
+    """Return the object's address in lower case, or "" where it has none that a message could carry."""
+    mail = (user.mail or "").strip().lower()
+    return mail if 3 <= len(mail) <= 320 and _ADDRESS.match(mail) else ""
+
+
+def names_a_mailbox(directory_id: str) -> bool:
+    """Say whether an object's id can name a mailbox in messages; ids of the directory are GUIDs."""
+    return _ID.fullmatch(directory_id) is not None
+
+
+def _kind(purpose: str | None) -> Kind:
+    return Kind.USER if purpose is None else _KINDS.get(purpose.lower(), Kind.OTHER)
+
+
+def _lower(addresses: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(address.lower() for address in addresses)

@@ -1,0 +1,58 @@
+"""Decides whether a request may ask about an org: by its bearer token and the scope behind it.
+
+It refuses to tell an org outside the scope from one that does not exist.
+"""
+
+from aiohttp import web
+from msgspec import Struct
+from sqlalchemy import select
+
+from services.publisher.consumers import bearer_of
+from services.publisher.problems import Problem
+from services.publisher.reach import reached
+from shared.contracts.values import ORG_ID, Instant
+from shared.store import Store
+from shared.tables import orgs
+
+STORE: web.AppKey[Store] = web.AppKey("store", Store)
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+class Org(Struct, frozen=True, kw_only=True):
+    """The org a request asks about, as its row stands."""
+
+    org_id: str
+    generation: int
+    state: str
+    reason: str | None
+    sentence: str | None
+    connected_at: Instant | None
+
+
+async def org_asked(request: web.Request) -> Org:
+    """Return the org in a request's path.
+
+    Raises Problem: 401 without a good token, 404 for an org absent or outside the token's scope.
+    """
+    store = request.app[STORE]
+    async with reached():
+        known = await bearer_of(store, _token(request))
+        if known is None:
+            raise Problem(401, "unauthorized", title="A valid bearer token is needed", headers=CHALLENGE)
+        org_id = request.match_info["org"]
+        found = await _org(store, org_id) if known.may_ask(org_id) and ORG_ID.fullmatch(org_id) else None
+    if found is None:
+        raise Problem(404, "org_unknown", title="There is no such org")
+    return found
+
+
+def _token(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _org(store: Store, org_id: str) -> Org | None:
+    columns = (orgs.c.org_id, orgs.c.generation, orgs.c.state, orgs.c.reason, orgs.c.sentence, orgs.c.connected_at)
+    async with store.read() as connection:
+        row = (await connection.execute(select(*columns).where(orgs.c.org_id == org_id))).mappings().one_or_none()
+    return None if row is None else Org(**row)

@@ -1,0 +1,128 @@
+"""What HTTP requests are answered with and what they may bring: closed values, from which the OpenAPI page is built."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from shared.contracts.public import BusyBlock, EventDetails, Moment, PublicMessage, Span
+from shared.contracts.values import Address, Bucket, Coverage, Kind, MailboxId, OrgId, Reason, Version
+
+MOST_ASKED = 1000
+Count = Annotated[int, Meta(ge=0)]
+Privacy = Literal["free-busy", "details"]
+
+
+class MailboxEntry(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
+    """A mailbox of an org, read or not. Without `as_of` and `version` nothing was ever published of it."""
+
+    mailbox_id: MailboxId
+    mailbox: Address
+    kind: Kind
+    bucket: Bucket
+    coverage: Coverage
+    reason: Reason | None = None
+    as_of: Moment | None = None
+    version: Version | None = None
+
+
+class MailboxPage(PublicMessage, frozen=True, kw_only=True):
+    """One page of an org's mailboxes; `next` goes into the parameter `cursor`, and is null on the last page."""
+
+    mailboxes: tuple[MailboxEntry, ...]
+    next: str | None
+
+
+class Availability(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
+    """In [from, to) this mailbox's blocks are exactly `busy`; every update up to `position` is in it."""
+
+    org_id: OrgId
+    mailbox_id: MailboxId
+    mailbox: Address
+    time_zone: str
+    version: Version
+    as_of: Moment
+    coverage: Literal["full"] = field()
+    privacy: Privacy
+    window: Span
+    start: Moment = field(name="from")
+    end: Moment = field(name="to")
+    busy: tuple[BusyBlock, ...]
+    events: tuple[EventDetails, ...] | None = None
+    position: Count
+
+
+class FreeBusyAsked(PublicMessage, frozen=True, kw_only=True):
+    """Asks for several mailboxes at once, by address or by mailbox id; the time asked for is at most 62 days."""
+
+    mailboxes: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=320)], ...], Meta(min_length=1, max_length=MOST_ASKED)
+    ]
+    start: str = field(name="from")
+    end: str = field(name="to")
+
+
+class FreeBusyError(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
+    """Why there is no answer for a mailbox; `window` is what is covered, where the time asked for is not."""
+
+    code: Literal["mailbox_unknown", "availability_unknown", "outside_window"]
+    reason: Reason | None = None
+    window: Span | None = None
+
+
+class FreeBusy(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
+    """One mailbox's answer: either `busy`, complete for the time asked for, or `error`; never both, never neither."""
+
+    mailbox: str
+    busy: tuple[BusyBlock, ...] | None = None
+    error: FreeBusyError | None = None
+    time_zone: str | None = None
+    as_of: Moment | None = None
+    version: Version | None = None
+
+
+class FreeBusyAnswer(PublicMessage, frozen=True, kw_only=True):
+    """One answer for each mailbox, in the order asked."""
+
+    start: Moment = field(name="from")
+    end: Moment = field(name="to")
+    mailboxes: tuple[FreeBusy, ...]
+
+
+class Enumeration(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
+    """How the last search for the org's mailboxes goes."""
+
+    started_at: Moment
+    finished_at: Moment | None = None
+    paused_until: Moment | None = None
+    last_error: str | None = None
+    last_error_at: Moment | None = None
+
+
+class CoverageCounts(PublicMessage, frozen=True, kw_only=True):
+    """Of the mailboxes to be read: how many are known, and how many are not."""
+
+    full: Count
+    unknown: Count
+
+
+class Reading(PublicMessage, frozen=True, kw_only=True):
+    """The first reading: how many of the mailboxes to be read were read at least once under the present generation."""
+
+    done: Count
+    of: Count
+
+
+class OrgStatus(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
+    """How an org does. `errors` counts the mailboxes that cannot be read by their reasons."""
+
+    org_id: OrgId
+    state: str
+    generation: int
+    reason: str | None = None
+    sentence: str | None = None
+    connected_at: Moment | None = None
+    buckets: dict[str, Count]
+    coverage: CoverageCounts
+    errors: dict[str, Count]
+    first_reading: Reading
+    enumeration: Enumeration | None = None

@@ -1,0 +1,89 @@
+"""Edge: who may ask, and about which orgs. A token is shown once; only its SHA-256 is kept.
+
+A token is 256 random bits, so a plain hash is enough: there is nothing to guess a word from.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Sequence
+
+from msgspec import Struct
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from shared.contracts.values import ORG_ID, Instant
+from shared.errors import Reject
+from shared.store import Store
+from shared.tables import consumers
+
+EVERY_ORG = "*"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TOKEN = re.compile(r"busyline_[A-Za-z0-9_-]{43}")
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """A consumer: its name, the orgs it may ask about (`*` for all), and when it was added."""
+
+    name: str
+    orgs: tuple[str, ...]
+    created_at: Instant
+
+    def may_ask(self, org_id: str) -> bool:
+        """Say whether an org lies within this consumer's scope."""
+        return org_id in self.orgs or EVERY_ORG in self.orgs
+
+
+async def add(store: Store, name: str, orgs: Sequence[str], *, now: Instant) -> str:
+    """Add a consumer for some orgs, or for all with `*`, and return its token, which cannot be shown again.
+
+    Raises Reject: `consumer_name_invalid`, `orgs_invalid`, `consumer_exists`.
+    """
+    if not _NAME.fullmatch(name):
+        raise Reject("consumer_name_invalid")
+    if not orgs or not all(org_id == EVERY_ORG or ORG_ID.fullmatch(org_id) for org_id in orgs):
+        raise Reject("orgs_invalid")
+    token = f"busyline_{secrets.token_urlsafe(32)}"
+    row = {"name": name, "token_hash": _hash(token), "orgs": json.dumps(sorted(set(orgs))), "created_at": now}
+    try:
+        async with store.write() as connection:
+            await connection.execute(consumers.insert().values(row))
+    except IntegrityError:
+        raise Reject("consumer_exists") from None
+    return token
+
+
+async def remove(store: Store, name: str) -> bool:
+    """Remove a consumer, whose token is void at once; False where there is none of that name."""
+    async with store.write() as connection:
+        return (await connection.execute(delete(consumers).where(consumers.c.name == name))).rowcount > 0
+
+
+async def listed(store: Store) -> list[Known]:
+    """Return all consumers by name, without their tokens."""
+    query = select(consumers.c.name, consumers.c.orgs, consumers.c.created_at).order_by(consumers.c.name)
+    async with store.read() as connection:
+        return [_known(*row) for row in await connection.execute(query)]
+
+
+async def bearer_of(store: Store, token: str) -> Known | None:
+    """Return the consumer whose token this is, or None. Hashes are compared in constant time."""
+    if not _TOKEN.fullmatch(token):
+        return None
+    wanted = _hash(token)
+    query = select(consumers).where(consumers.c.token_hash == wanted)
+    async with store.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None or not hmac.compare_digest(row.token_hash, wanted):
+        return None
+    return _known(row.name, row.orgs, row.created_at)
+
+
+def _known(name: str, orgs: str, created_at: Instant) -> Known:
+    return Known(name=name, orgs=tuple(json.loads(orgs)), created_at=created_at)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,104 @@
+"""pika's asynchronous connection as awaitables: connect, open a channel, ask it something, close."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pika
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.exceptions import AMQPError
+
+from shared.broker.address import Address
+from shared.broker.declare import HEARTBEAT
+
+_PATIENCE = 20.0  # seconds for any answer
+_LEAVING = 2.0
+
+
+async def connect(address: Address) -> tuple[AsyncioConnection, "asyncio.Future[BaseException]"]:
+    """Return an open connection and the future that will hold the reason of its end. Raises OSError or AMQPError."""
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[AsyncioConnection] = loop.create_future()
+    lost: asyncio.Future[BaseException] = loop.create_future()
+
+    def on_failure(_: object, error: BaseException | str) -> None:
+        if not opened.done():
+            opened.set_exception(ConnectionError(type(error).__name__))
+
+    def on_end(_: object, reason: BaseException) -> None:
+        if not lost.done():
+            lost.set_result(reason)
+
+    connection = AsyncioConnection(
+        _parameters(address),
+        on_open_callback=lambda it: opened.done() or opened.set_result(it),
+        on_open_error_callback=on_failure,
+        on_close_callback=on_end,
+    )
+    try:
+        return await asyncio.wait_for(opened, _PATIENCE), lost
+    except BaseException:
+        if not connection.is_closed and not connection.is_closing:
+            connection.close()
+        raise
+
+
+def _parameters(address: Address) -> pika.ConnectionParameters:
+    tls = None if address.tls is None else pika.SSLOptions(address.tls.context(), address.host)
+    return pika.ConnectionParameters(
+        host=address.host,
+        port=address.port,
+        virtual_host=address.vhost,
+        credentials=pika.PlainCredentials(address.user, address.password),
+        heartbeat=HEARTBEAT,
+        connection_attempts=1,
+        socket_timeout=5,
+        stack_timeout=15,
+        ssl_options=tls,
+        client_properties={"connection_name": "busyline"},
+    )
+
+
+async def channel(connection: AsyncioConnection, lost: "asyncio.Future[BaseException]") -> Any:
+    """Return an open channel; when it ends, the connection does, and `lost` says why."""
+    opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    it = connection.channel(on_open_callback=lambda it: opened.done() or opened.set_result(it))
+
+    def on_end(_: object, reason: BaseException) -> None:
+        if not lost.done():
+            lost.set_result(reason)
+        if not opened.done():
+            opened.set_exception(ConnectionError(type(reason).__name__))
+
+    it.add_on_close_callback(on_end)
+    return await asyncio.wait_for(opened, _PATIENCE)
+
+
+async def ask(channel: Any, method: Callable[..., object], **arguments: object) -> Any:
+    """Call a channel's method that answers through a callback; return the answer. Raises ConnectionError."""
+    answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def on_end(_: object, reason: BaseException) -> None:
+        if not answered.done():
+            answered.set_exception(ConnectionError(type(reason).__name__))
+
+    channel.add_on_close_callback(on_end)
+    method(callback=lambda *answer: answered.done() or answered.set_result(answer), **arguments)
+    return await asyncio.wait_for(answered, _PATIENCE)
+
+
+async def close(connection: AsyncioConnection | None) -> None:
+    """Close a connection and wait for the end, not for long."""
+    if connection is None or connection.is_closed:
+        return
+    ended = asyncio.Event()
+    connection.add_on_close_callback(lambda *_: ended.set())
+    if not connection.is_closing:
+        try:
+            connection.close()
+        except AMQPError:
+            return
+    try:
+        await asyncio.wait_for(ended.wait(), _LEAVING)
+    except TimeoutError:
+        return

@@ -1,0 +1,105 @@
+"""The engine for RabbitMQ: consuming through kombu, publishing and looking through pika, a connection each."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pika.spec import Basic
+
+from shared.broker import declare, link
+from shared.broker.address import Address
+from shared.broker.consumption import Consumption
+from shared.broker.publisher import Publisher
+from shared.broker.wire import Letter, Taken
+
+_PATIENCE = 20.0  # seconds for any answer
+
+
+class Rabbit:
+    """RabbitMQ at one address."""
+
+    def __init__(self, address: Address) -> None:
+        """Connect when first asked for something."""
+        self._address = address
+        self._publisher = Publisher(address, self._declared)
+
+    async def send(self, letters: Sequence[Letter]) -> None:
+        await self._publisher.send(letters)
+
+    def consume(self, wanted: Mapping[str, int], take: Callable[[Taken], None]) -> Consumption:
+        return Consumption(self._address, wanted, take)
+
+    async def browse(self, queue: str) -> "_Browser":
+        await self._declared()
+        connection, lost = await link.connect(self._address)
+        try:
+            return _Browser(connection, await link.channel(connection, lost), queue)
+        except BaseException:
+            await link.close(connection)
+            raise
+
+    async def depth(self, queue: str) -> int:
+        await self._declared()
+        connection, lost = await link.connect(self._address)
+        try:
+            channel = await link.channel(connection, lost)
+            (frame,) = await link.ask(channel, channel.queue_declare, queue=queue, passive=True)
+            return int(frame.method.message_count)
+        finally:
+            await link.close(connection)
+
+    async def close(self) -> None:
+        await self._publisher.close()
+
+    async def _declared(self) -> None:
+        await asyncio.to_thread(declare.ensure, self._address)
+
+
+class _Browser:
+    """A queue taken message by message; closing its channel puts back what was not settled, in order."""
+
+    alive = True
+
+    def __init__(self, connection: Any, channel: Any, queue: str) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._queue = queue
+        self._answer: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
+        channel.add_callback(self._on_answer, [Basic.GetEmpty], one_shot=False)
+        channel.add_on_close_callback(self._on_end)
+
+    async def get(self) -> Taken | None:
+        """Return the next message, or None at the end. Raises ConnectionError."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._channel.basic_get(self._queue, self._on_answer)
+        answer = await asyncio.wait_for(self._answer, _PATIENCE)
+        if len(answer) == 1:  # GetEmpty
+            return None
+        _, method, properties, body = answer
+        return Taken(
+            queue=self._queue,
+            body=body,
+            headers=properties.headers or {},
+            message_id=properties.message_id or "",
+            message_type=properties.type or "",
+            timestamp=properties.timestamp or 0,
+            redelivered=method.redelivered,
+            tag=method.delivery_tag,
+            source=self,
+        )
+
+    def settle(self, taken: Taken) -> None:
+        self._channel.basic_ack(taken.tag)
+
+    async def close(self) -> None:
+        """Put back whatever was not settled."""
+        await link.close(self._connection)
+
+    def _on_answer(self, *answer: Any) -> None:
+        if not self._answer.done():
+            self._answer.set_result(answer)
+
+    def _on_end(self, _: object, reason: BaseException) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(ConnectionError(type(reason).__name__))
+            self._answer.exception()  # seen: nobody may be waiting

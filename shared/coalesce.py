@@ -1,0 +1,82 @@
+"""Puts calls that arrive while a batch runs together into the next one, so that many share one database transaction.
+
+It decides nothing about the items; it refuses to let one bad item fail its neighbours.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+_Waiting = tuple[T, asyncio.Future[R]]
+
+
+class Coalesce(Generic[T, R]):
+    """`await coalesce(item)` gives the result that `run` returned at the item's place in its batch.
+
+    A lone call runs at once. `run` may return an Exception in an item's place: only that caller gets it. If `run`
+    raises for a batch of several, each item is tried alone, in order.
+    """
+
+    def __init__(self, run: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], *, limit: int = 64) -> None:
+        """Take what carries a batch out, and how many items one batch may hold."""
+        self._run = run
+        self._limit = limit
+        self._waiting: list[_Waiting[T, R]] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: T) -> R:
+        """Carry out one item together with others. Raises what `run` raised or returned for it."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch = [pair for pair in self._waiting[: self._limit] if not pair[1].done()]
+                del self._waiting[: self._limit]
+                try:
+                    await self._settle(batch)
+                finally:
+                    _abandon(batch)
+        finally:
+            self._worker = None
+            _abandon(self._waiting)
+            self._waiting.clear()
+
+    async def _settle(self, batch: Sequence[_Waiting[T, R]]) -> None:
+        if not batch:
+            return
+        try:
+            results = await self._run([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise RuntimeError("a batch returns one result an item")  # noqa: TRY301 -- is handed to the callers
+        except Exception as error:  # noqa: BLE001 -- handed to the caller whose item it is
+            if len(batch) == 1:
+                _give(batch[0][1], error)
+                return
+            for pair in batch:
+                await self._settle([pair])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            _give(future, result)
+
+
+def _give(future: asyncio.Future[R], result: R | Exception) -> None:
+    if future.done():  # its caller was cancelled meanwhile
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _abandon(batch: Sequence[_Waiting[T, R]]) -> None:
+    """Leave no caller waiting for a worker that was cancelled."""
+    for _, future in batch:
+        if not future.done():
+            future.cancel()

@@ -1,0 +1,86 @@
+"""Reads what the authorizer keeps of an org: how it is reached, under which policy, in which generation.
+
+Only the authorizer writes these tables; a sealed credential is opened here, for authorizer and fetcher alone.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.contracts.messages import GraphConnection
+from shared.contracts.policy import Policy
+from shared.identity import GraphCredential
+from shared.store import Store
+from shared.tables import credentials, orgs, policies
+from shared.vault import Vault, VaultError
+
+CONNECTED: Final = "connected"
+_AT_ONCE: Final = 500  # SQLite takes 999 variables in old builds
+
+
+class Connected(Struct, frozen=True, kw_only=True):
+    """An org as it stands. Only while `state` is "connected" are connection and policy in force."""
+
+    org_id: str
+    generation: int
+    state: str
+    connection: GraphConnection
+    policy: Policy
+
+
+async def connected(store: Store, org_id: str) -> Connected | None:
+    """Return an org in whatever state it is, or None where it is not known."""
+    query = select(orgs.c.generation, orgs.c.state, orgs.c.connection, orgs.c.policy).where(orgs.c.org_id == org_id)
+    async with store.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    return Connected(
+        org_id=org_id,
+        generation=row.generation,
+        state=row.state,
+        connection=msgspec.json.decode(row.connection, type=GraphConnection),
+        policy=msgspec.json.decode(row.policy, type=Policy),
+    )
+
+
+async def policy_of(store: Store, org_id: str, generation: int) -> Policy | None:
+    """Return the policy of one generation, which never changes, or None where there is no such generation."""
+    query = select(policies.c.policy).where(policies.c.org_id == org_id, policies.c.generation == generation)
+    async with store.read() as connection:
+        policy = (await connection.execute(query)).scalar_one_or_none()
+    return None if policy is None else msgspec.json.decode(policy, type=Policy)
+
+
+async def generations(connection: AsyncConnection, org_ids: Iterable[str]) -> dict[str, int]:
+    """Return the present generation of those of the orgs that are connected, read in the caller's transaction."""
+    wanted = sorted(set(org_ids))
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        query = select(orgs.c.org_id, orgs.c.generation).where(
+            orgs.c.org_id.in_(wanted[start : start + _AT_ONCE]), orgs.c.state == CONNECTED
+        )
+        found.update((row.org_id, row.generation) for row in await connection.execute(query))
+    return found
+
+
+async def credential_of(store: Store, vault: Vault, credential_id: str) -> GraphCredential | None:
+    """Return a credential opened, or None where none bears the name. Raises VaultError where it cannot be opened."""
+    query = select(credentials.c.sealed).where(credentials.c.credential_id == credential_id)
+    async with store.read() as connection:
+        sealed = (await connection.execute(query)).scalar_one_or_none()
+    if sealed is None:
+        return None
+    try:
+        return msgspec.json.decode(vault.open(sealed, about=about_credential(credential_id)), type=GraphCredential)
+    except msgspec.DecodeError:
+        raise VaultError("contents_malformed") from None
+
+
+def about_credential(credential_id: str) -> str:
+    """Return what a sealed credential is bound to: its table, its column, its row."""
+    return f"credentials/sealed/{credential_id}"

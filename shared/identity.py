@@ -1,0 +1,176 @@
+"""The one door to msal: app-only tokens for a tenant, held in memory, asked for once however many wait.
+
+Refuses to let a token, a secret or Microsoft's text into an exception; what goes wrong is a fixed word.
+"""
+
+import asyncio
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msal
+from msgspec import Struct
+
+from shared.aadsts import code_of, meaning
+from shared.clouds import SANDBOX, Cloud
+from shared.token_http import Refused, TokenHttp, certificate_parts
+
+THREADS: Final = 8
+HOLD: Final = 60.0  # seconds a token is given out without asking msal; it drops tokens 300 s before they end
+HOLD_REFUSAL: Final = 30.0  # so that a thousand readings do not repeat one refusal a thousand times
+HOLD_FAILURE: Final = 5.0
+SETTLED: Final = 1.0  # a burst of 401s on one old token renews it once
+
+
+class IdentityError(Exception):
+    """No token. `reason` is a fixed word, `code` the number in AADSTSnnnn (0 where none), `retry_after` in seconds."""
+
+    def __init__(
+        self, reason: str, *, transient: bool = False, retry_after: float | None = None, code: int = 0
+    ) -> None:
+        """Take fixed words and numbers only: all of it may be logged."""
+        super().__init__(reason)
+        self.reason = reason
+        self.transient = transient
+        self.retry_after = retry_after
+        self.code = code
+
+    def again(self) -> "IdentityError":
+        """Return a copy: one outcome is raised to many waiters, each with places of its own."""
+        return IdentityError(self.reason, transient=self.transient, retry_after=self.retry_after, code=self.code)
+
+
+class GraphCredential(Struct, frozen=True, kw_only=True):
+    """What signs the app in: a client secret, or a certificate (PEM: private key and certificate)."""
+
+    client_id: str
+    client_secret: str = ""
+    certificate: str = ""
+
+    def __repr__(self) -> str:
+        return "GraphCredential(***)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
+
+
+class _Holding:
+    """What is held for one tenant, client and cloud: msal's application and the last outcome."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        self.outcome: asyncio.Task[str] | None = None
+        self.until = 0.0
+        self.asked_at = 0.0
+
+
+class Tokens:
+    """Tokens by (tenant, cloud, credential). msal blocks: it runs in a small pool of threads of its own."""
+
+    def __init__(self, *, ca_file: str = "") -> None:
+        """Take the file of a private CA to trust beside the system's."""
+        self._http = TokenHttp(ca_file)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="identity")
+        self._held: dict[str, _Holding] = {}
+
+    async def token(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, fresh: bool = False) -> str:
+        """Return a bearer token for the cloud's Graph; callers at the same time share one acquisition.
+
+        `fresh` asks Microsoft anew, whatever is held: roles granted since are in the token. Raises IdentityError.
+        """
+        key = _key(tenant_id, cloud, credential)
+        if fresh:
+            self._held.pop(key, None)
+        holding = self._held.setdefault(key, _Holding())
+        now = asyncio.get_running_loop().time()
+        if holding.outcome is None or (holding.outcome.done() and now >= holding.until):
+            holding.asked_at = now
+            holding.outcome = asyncio.create_task(self._settle(holding, tenant_id, cloud, credential))
+            holding.outcome.add_done_callback(_looked_at)
+        try:
+            return await asyncio.shield(holding.outcome)
+        except IdentityError as error:
+            raise error.again() from None
+
+    def forget(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> None:
+        """Drop a token that Graph rejected; one asked for within the last second is new and stays."""
+        holding = self._held.get(_key(tenant_id, cloud, credential))
+        if holding is None or holding.outcome is None or not holding.outcome.done():
+            return
+        if asyncio.get_running_loop().time() - holding.asked_at < SETTLED:
+            return
+        holding.outcome = None
+        if holding.app is not None:
+            holding.app.remove_tokens_for_client()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._http.close()
+
+    async def _settle(self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> str:
+        loop = asyncio.get_running_loop()
+        holding.until = float("inf")
+        try:
+            token = await loop.run_in_executor(self._pool, self._acquire, holding, tenant_id, cloud, credential)
+        except IdentityError as error:
+            held = HOLD_FAILURE if error.transient else HOLD_REFUSAL
+            holding.until = loop.time() + max(held, error.retry_after or 0.0)
+            raise
+        holding.until = loop.time() + HOLD
+        return token
+
+    def _acquire(self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> str:
+        """Ask msal, in a thread. Raises IdentityError only."""
+        try:
+            if holding.app is None:
+                holding.app = self._application(tenant_id, cloud, credential)
+            answer: dict[str, Any] = holding.app.acquire_token_for_client([cloud.scope])
+        except Refused as refusal:
+            raise _refusal(refusal.answer, refusal.reason, refusal.retry_after) from None
+        except json.JSONDecodeError:
+            raise IdentityError("identity_unexpected", transient=True) from None
+        except ValueError:  # msal: a key or an authority it cannot make sense of
+            raise IdentityError("certificate_malformed" if credential.certificate else "request_refused") from None
+        token = answer.get("access_token")
+        if isinstance(token, str) and token:
+            return token
+        raise _refusal(answer, "", None)
+
+    def _application(self, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> Any:
+        """Make msal's application; its constructor asks the tenant's metadata, so this is done late and in a thread."""
+        secret: Any = credential.client_secret
+        if credential.certificate:
+            private_key, certificate = certificate_parts(credential.certificate)
+            secret = {"private_key": private_key, "public_certificate": certificate}  # PS256 with x5t#S256
+        return msal.ConfidentialClientApplication(
+            credential.client_id,
+            authority=f"{cloud.login}/{tenant_id}",
+            client_credential=secret,
+            http_client=self._http,
+            azure_region=False,  # or MSAL_FORCE_REGION in the environment would move the endpoint
+            instance_discovery=False if cloud.name == SANDBOX else None,  # None: known hosts only, see clouds.py
+        )
+
+
+def _refusal(answer: dict[str, Any], reason: str, retry_after: float | None) -> IdentityError:
+    """Translate an error answer: an HTTP-level `reason` is transient, else the AADSTS code decides."""
+    code = code_of(answer)
+    if reason:
+        return IdentityError(reason, transient=True, retry_after=retry_after, code=code)
+    meant, transient = meaning(code)
+    return IdentityError(meant, transient=transient, retry_after=retry_after, code=code)
+
+
+def _key(tenant_id: str, cloud: Cloud, credential: GraphCredential) -> str:
+    """Name a holding without keeping the secret in the name: another secret is another holding."""
+    parts = (tenant_id.lower(), cloud.name, cloud.login, credential.client_id)
+    secret = f"{credential.client_secret}\0{credential.certificate}"
+    return "\0".join((*parts, hashlib.sha256(secret.encode()).hexdigest()))
+
+
+def _looked_at(task: asyncio.Task[str]) -> None:
+    """Count an outcome as seen even if whoever asked was cancelled meanwhile."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,149 @@
+"""Servers for tests: from the environment, from binaries here, from containers; else skipped, or failed where CI=true.
+
+BUSYLINE_TEST_AMQP_URL and BUSYLINE_TEST_PG_URL name servers that may be emptied by tests.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import pytest
+
+from shared.broker import topology
+from shared.migrate import upgrade
+from tests.servers import (
+    Container,
+    PostgresServer,
+    RabbitServer,
+    Unavailable,
+    empty,
+    execute,
+    postgres_server,
+    rabbit_server,
+)
+
+S = TypeVar("S", bound=RabbitServer | PostgresServer | Container)
+_numbers = count(1)
+
+
+class Given:
+    """A server somebody else runs: it has an address, and that is all."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+def _lacking(what: str, variable: str, why: Unavailable) -> NoReturn:
+    text = f"no {what} here: {why}; set {variable}, install it, or start Docker"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+def _started(make: Callable[[], S], what: str, variable: str) -> Iterator[S]:
+    try:
+        server = make()
+    except Unavailable as why:
+        _lacking(what, variable, why)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer | Container | Given]:
+    """A RabbitMQ for the whole run; ask for `amqp_url` to have its queues empty."""
+    given = os.environ.get("BUSYLINE_TEST_AMQP_URL")
+    if given:
+        yield Given(given)
+    else:
+        yield from _started(rabbit_server, "RabbitMQ", "BUSYLINE_TEST_AMQP_URL")
+
+
+@pytest.fixture(scope="session")
+def mortal_rabbitmq() -> Iterator[RabbitServer | Container]:
+    """A RabbitMQ to kill and start again; whoever kills it starts it."""
+    yield from _started(rabbit_server, "RabbitMQ of the test's own", "PATH")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer | Container | Given]:
+    """A PostgreSQL for the whole run; ask for `postgres_url` to have a database of one's own."""
+    given = os.environ.get("BUSYLINE_TEST_PG_URL")
+    if given:
+        yield Given(given)
+    else:
+        yield from _started(postgres_server, "PostgreSQL", "BUSYLINE_TEST_PG_URL")
+
+
+@pytest.fixture
+def amqp_url(rabbitmq: RabbitServer | Container | Given) -> str:
+    """RabbitMQ with every queue of ours empty."""
+    empty(rabbitmq.url, list(topology.queue_arguments()))
+    return rabbitmq.url
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer | Container | Given) -> Iterator[str]:
+    """An empty database of the test's own."""
+    yield from _database(postgres.url, "template0")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """A database of the test's own with the tables in it, on both kinds."""
+    name = "sqlite_url" if request.param == "sqlite" else "migrated_postgres_url"
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables in it, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "busyline.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A SQLite database of the test's own with the tables in it."""
+    path = tmp_path / "busyline.db"
+    for file in sqlite_template.parent.glob("busyline.db*"):  # the write-ahead log beside it, too
+        shutil.copy(file, tmp_path / file.name)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer | Container | Given) -> Iterator[str]:
+    """The name of a PostgreSQL database with the tables in it, to be copied."""
+    for url in _database(postgres.url, "template0"):
+        upgrade(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres: PostgresServer | Container | Given, postgres_template: str) -> Iterator[str]:
+    """A PostgreSQL database of the test's own with the tables in it."""
+    yield from _database(postgres.url, postgres_template)
+
+
+def _database(server: str, template: str) -> Iterator[str]:
+    name = f"busyline_test_{os.getpid()}_{next(_numbers)}"
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield f"{server.rpartition('/')[0]}/{name}"
+    finally:
+        execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """A broker with empty queues, on both engines; the memory one is shared by all who open it within the test."""
+    if request.param == "memory":
+        return f"memory://test{next(_numbers)}"
+    return str(request.getfixturevalue("amqp_url"))

@@ -1,0 +1,315 @@
+"""What is published and the update log behave alike on SQLite and PostgreSQL."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from services.publisher.news import update
+from services.publisher.plan import Found, Outcome
+from services.publisher.timeline import Timeline, covered, from_row
+from services.publisher.timelines import publish
+from shared.contracts.messages import AvailabilitySnapshot, GraphConnection
+from shared.contracts.policy import Policy
+from shared.contracts.public import AvailabilityUpdated, MailboxRemoved
+from shared.contracts.values import DAY, Bucket, Coverage, Window
+from shared.errors import Retry
+from shared.migrate import upgrade
+from shared.store import Store, open_store
+from shared.tables import orgs, timelines, updates
+from tests.postgres import fresh_database
+from tests.unit.publisher.readings import (
+    MONDAY,
+    WINDOW,
+    Copy,
+    busy,
+    event,
+    hourly,
+    snapshot,
+    snapshots,
+    told_of,
+    unreadable,
+)
+
+PUBLISHED, UNCHANGED, OUTDATED, OTHER = (
+    Outcome.PUBLISHED,
+    Outcome.UNCHANGED,
+    Outcome.OUTDATED,
+    Outcome.OTHER_GENERATION,
+)
+LEFT = [Bucket.REMOVED, Bucket.EXCLUDED, Bucket.GUEST, Bucket.NO_MAILBOX, Bucket.ON_PREMISES]
+_names = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/contract.db"
+        upgrade(url)
+        opened = open_store(url)
+        yield opened
+        await opened.close()
+        return
+    with fresh_database() as url:
+        upgrade(url)
+        opened = open_store(url)
+        yield opened
+        await opened.close()
+
+
+async def connect(store: Store, org_id: str = "acme", *, generation: int = 1, state: str = "connected") -> None:
+    values: dict[str, Any] = {
+        "org_id": org_id,
+        "generation": generation,
+        "state": state,
+        "connection": msgspec.json.encode(GraphConnection(tenant_id="t")),
+        "tenant_id": f"tenant-{org_id}",
+        "policy": msgspec.json.encode(Policy()),
+    }
+    changed = {"generation": generation, "state": state}
+    async with store.write() as connection:
+        insert = store.upsert(orgs).values(values)
+        await connection.execute(insert.on_conflict_do_update(index_elements=["org_id"], set_=changed))
+
+
+async def put(store: Store, *found: Found) -> tuple[Outcome, ...]:
+    return await publish(store, found, now=MONDAY)
+
+
+async def row(store: Store, org_id: str = "acme", mailbox_id: str = "m-0001") -> Timeline | None:
+    query = select(timelines).where(timelines.c.org_id == org_id, timelines.c.mailbox_id == mailbox_id)
+    async with store.read() as connection:
+        found = (await connection.execute(query)).mappings().one_or_none()
+    return None if found is None else from_row(dict(found))
+
+
+async def held(store: Store) -> Timeline:
+    found = await row(store)
+    assert found is not None
+    return found
+
+
+async def log(store: Store, org_id: str = "acme") -> list[AvailabilityUpdated | MailboxRemoved]:
+    query = select(updates.c.body).where(updates.c.org_id == org_id).order_by(updates.c.position)
+    async with store.read() as connection:
+        return [told_of(body) for body in (await connection.execute(query)).scalars()]
+
+
+async def test_a_snapshot_is_published_and_told_whole(store: Store) -> None:
+    await connect(store)
+    first = snapshot(busy(9, 10))
+    assert await put(store, first) == (PUBLISHED,)
+    assert await held(store) == covered(first)
+    assert await log(store) == [update(covered(first), WINDOW)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_reading_not_newer_than_what_is_held_is_dropped(store: Store, version: int) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10), version=2))
+    assert await put(store, snapshot(version=version)) == (OUTDATED,)
+    assert (await held(store)).blocks == (busy(9, 10),)
+    assert len(await log(store)) == 1
+
+
+@pytest.mark.parametrize(("generation", "state"), [(2, "connected"), (1, "requested"), (1, "refused")])
+async def test_a_reading_of_another_generation_or_of_an_org_not_connected_is_dropped(
+    store: Store, generation: int, state: str
+) -> None:
+    await connect(store, generation=generation, state=state)
+    assert await put(store, snapshot(generation=1), unreadable(Bucket.DENIED)) == (OTHER, OTHER)
+    assert await row(store) is None
+    assert await log(store) == []
+
+
+async def test_a_reading_of_an_org_nobody_knows_is_dropped(store: Store) -> None:
+    assert await put(store, snapshot()) == (OTHER,)
+    assert await row(store) is None
+
+
+async def test_a_reading_without_a_change_is_noted_and_not_told(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10)))
+    assert await put(store, snapshot(busy(9, 10), version=2)) == (UNCHANGED,)
+    assert ((await held(store)).version, (await held(store)).as_of) == (2, MONDAY + 2)
+    assert len(await log(store)) == 1
+
+
+async def test_a_new_generation_without_details_replaces_them_and_tells_the_whole_window(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10), events=(event(9, 10, "plan"),)))
+    await connect(store, generation=2)
+    await put(store, snapshot(busy(9, 10), version=2, generation=2))
+    assert (await held(store)).events is None
+    last = (await log(store))[-1]
+    assert isinstance(last, AvailabilityUpdated)
+    assert (last.privacy, last.events, last.start, last.end) == ("free-busy", None, last.window.start, last.window.end)
+
+
+@pytest.mark.parametrize("bucket", [Bucket.DENIED, Bucket.FAILING])
+async def test_a_mailbox_that_cannot_be_read_is_unknown_never_free(store: Store, bucket: Bucket) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10), events=(event(9, 10, "plan"),)))
+    assert await put(store, unreadable(bucket, version=2)) == (PUBLISHED,)
+    now_held = await held(store)
+    assert (now_held.coverage, now_held.bucket, now_held.blocks, now_held.events) == (
+        Coverage.UNKNOWN,
+        bucket,
+        (),
+        None,
+    )
+    last = (await log(store))[-1]
+    assert isinstance(last, AvailabilityUpdated)
+    assert (last.coverage, last.reason, last.busy) == (Coverage.UNKNOWN, bucket.value, ())
+    assert (last.start, last.end) == (last.window.start, last.window.end)
+
+
+async def test_a_mailbox_that_stays_unreadable_is_told_once_until_a_good_reading_heals_it(store: Store) -> None:
+    await connect(store)
+    await put(store, unreadable(Bucket.DENIED))
+    assert await put(store, unreadable(Bucket.DENIED, version=2)) == (UNCHANGED,)
+    assert await put(store, snapshot(busy(9, 10), version=3)) == (PUBLISHED,)
+    assert [told.coverage for told in await log(store) if isinstance(told, AvailabilityUpdated)] == [
+        Coverage.UNKNOWN,
+        Coverage.FULL,
+    ]
+
+
+async def test_a_mailbox_never_read_and_unreadable_is_told_with_the_usual_window(store: Store) -> None:
+    await connect(store)
+    await put(store, unreadable(Bucket.DENIED))
+    assert (await held(store)).window == Policy().window_at(MONDAY + 1)
+
+
+@pytest.mark.parametrize("bucket", LEFT)
+async def test_a_mailbox_that_left_is_told_once_and_nothing_of_it_is_kept(store: Store, bucket: Bucket) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10), events=(event(9, 10, "plan"),)))
+    assert await put(store, unreadable(bucket, version=2)) == (PUBLISHED,)
+    assert await put(store, unreadable(Bucket.REMOVED, version=3)) == (UNCHANGED,)
+    removed = [told for told in await log(store) if isinstance(told, MailboxRemoved)]
+    assert removed == [
+        MailboxRemoved(org_id="acme", mailbox_id="m-0001", mailbox="m-0001@example.com", reason=bucket.value)
+    ]
+    grave = await held(store)
+    assert (grave.gone, grave.address, grave.blocks, grave.events) == (True, "", (), None)
+
+
+async def test_a_late_reading_does_not_bring_a_mailbox_back_and_a_newer_one_does(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(version=1))
+    await put(store, unreadable(Bucket.REMOVED, version=3))
+    assert await put(store, snapshot(busy(9, 10), version=2)) == (OUTDATED,)
+    assert (await held(store)).gone
+    assert await put(store, snapshot(busy(9, 10), version=4)) == (PUBLISHED,)
+    assert (await held(store)).blocks == (busy(9, 10),)
+
+
+async def test_a_mailbox_that_was_never_published_leaves_without_a_word(store: Store) -> None:
+    await connect(store)
+    await put(store, unreadable(Bucket.GUEST))
+    assert await log(store) == []
+
+
+async def test_one_batch_holds_many_mailboxes_and_versions(store: Store) -> None:
+    await connect(store)
+    batch: list[Found] = [snapshot(busy(n, n + 1), mailbox_id=f"m-{n}") for n in range(60)]
+    batch += [snapshot(busy(5, 9), mailbox_id="m-5", version=3), snapshot(mailbox_id="m-5", version=2)]
+    outcomes = await put(store, *batch)
+    assert outcomes == (*[PUBLISHED] * 5, OUTDATED, *[PUBLISHED] * 54, PUBLISHED, OUTDATED)
+    assert len(await log(store)) == 60
+
+
+async def test_orgs_with_equal_mailbox_ids_are_kept_apart(store: Store) -> None:
+    await connect(store)
+    await connect(store, "beta")
+    await put(store, snapshot(busy(9, 10)), snapshot(busy(1, 2), org_id="beta"))
+    await put(store, unreadable(Bucket.REMOVED, org_id="beta", version=2))
+    assert (await held(store)).blocks == (busy(9, 10),)
+    assert len(await log(store)) == 1
+    assert len(await log(store, "beta")) == 2
+
+
+async def test_two_ranges_far_apart_are_two_updates_in_order(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot())
+    await put(store, snapshot(busy(1, 2), busy(500, 501), version=2))
+    starts = [told.start for told in await log(store) if isinstance(told, AvailabilityUpdated)]
+    assert starts[1:] == ["2026-01-05T01:00:00Z", "2026-01-25T20:00:00Z"]
+
+
+async def test_a_window_that_moves_tells_the_new_day(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(1, 2)))
+    moved = Window(WINDOW.start + DAY, WINDOW.end + DAY)
+    await put(store, snapshot(version=2, window=moved))
+    last = (await log(store))[-1]
+    assert isinstance(last, AvailabilityUpdated)
+    assert (last.start, last.end) == ("2026-03-06T00:00:00Z", "2026-03-07T00:00:00Z")
+
+
+async def test_batches_at_the_same_time_lose_nothing(store: Store) -> None:
+    await connect(store)
+    readings = [snapshot(busy(n, n + 1), version=n) for n in range(1, 21)]
+    random.Random(7).shuffle(readings)
+    await asyncio.gather(*(put(store, reading) for reading in readings))
+    assert (await held(store)).version == 20
+    copy = Copy()
+    for told in await log(store):
+        copy.apply(told)
+    assert copy.line == hourly(update(covered(snapshot(busy(20, 21))), WINDOW).busy)
+
+
+async def test_a_database_that_cannot_be_reached_is_tried_again_and_not_counted() -> None:
+    unreachable = open_store("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(Retry) as pause:
+        await put(unreachable, snapshot())
+    assert (pause.value.reason, pause.value.counted) == ("store_unavailable", False)
+    await unreachable.close()
+
+
+histories = st.lists(
+    st.one_of(snapshots(), st.sampled_from([*LEFT, Bucket.DENIED, Bucket.FAILING]).map(unreadable)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(history=histories, chance=st.randoms(use_true_random=False))
+async def test_any_order_and_repetition_ends_in_the_newest_reading(
+    store: Store, history: Sequence[Found], chance: random.Random
+) -> None:
+    org_id = f"org-{next(_names)}"
+    await connect(store, org_id)
+    numbered: list[Found] = [
+        msgspec.structs.replace(item, version=version, org_id=org_id) for version, item in enumerate(history, 1)
+    ]
+    deliveries = numbered + chance.choices(numbered, k=len(numbered))
+    chance.shuffle(deliveries)
+    while deliveries:
+        size = chance.randint(1, 3)
+        await put(store, *deliveries[:size])
+        deliveries = deliveries[size:]
+    newest, copy = numbered[-1], Copy()
+    for told in await log(store, org_id):
+        copy.apply(told)
+    found = await row(store, org_id)
+    assert found is not None
+    assert found.version == len(numbered)
+    if isinstance(newest, AvailabilitySnapshot):
+        assert found == covered(newest)
+        assert copy.line == hourly(update(found, found.window).busy)
+        assert copy.known
+    else:
+        assert (found.blocks, found.bucket, copy.known) == ((), newest.bucket, False)

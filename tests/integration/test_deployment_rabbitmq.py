@@ -1,0 +1,168 @@
+"""The broker's definitions on a real RabbitMQ: what each user must be able to do works, everything else is refused."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import amqp
+import pytest
+from amqp.exceptions import AccessRefused
+
+from deploy.rabbitmq.definitions import USERS, VHOST, Consumer, document
+from shared.broker import topology
+from tests.servers import RabbitServer, Unavailable
+
+Channel = Any
+CRM = Consumer(name="crm", password="pw-consumer-crm", orgs=("acme",))
+QUORUM = {"x-queue-type": "quorum"}
+OWN = "consumer.crm.updates"
+PUBLISHES = {
+    "authorizer": {"mailbox.enumerate.v1"},
+    "fetcher": {
+        "mailbox.enumerate.v1",
+        "mailbox.read.v1",
+        "mailbox.read.v1.live",
+        "calendar.snapshot.v1",
+        "mailbox.unreadable.v1",
+    },
+    "normalizer": {"availability.snapshot.v1"},
+    "publisher": set(),
+    "platform": {"org.connected.v1"},
+    "operator": set(),
+}
+KEYS = sorted(key for queue in topology.QUEUES.values() for key in queue.keys)
+QUEUES = [*topology.QUEUES, topology.PARKED]
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Give a node that began with our definitions, as deploy/rabbitmq/rabbitmq.conf has it."""
+    folder = tmp_path_factory.mktemp("rabbit")
+    try:
+        server = RabbitServer(folder)
+    except Unavailable as missing:
+        pytest.skip(f"no RabbitMQ of its own can be started: {missing}")
+    definitions = folder / "definitions.json"
+    definitions.write_bytes(document({name: f"pw-{name}" for name in USERS}, [CRM]))
+    with (folder / "rabbitmq.conf").open("a", encoding="utf-8") as configuration:
+        configuration.write(f"load_definitions = {definitions}\n")
+    server.start()
+    yield server.port
+    server.stop()
+
+
+def allowed(port: int, user: str, act: Callable[[Channel], object]) -> bool:
+    """Do something on a channel of a user's own; say whether the broker let it happen."""
+    with amqp.Connection(
+        host=f"127.0.0.1:{port}", userid=user, password=f"pw-{user}", virtual_host=VHOST, login_method="PLAIN"
+    ) as connection:
+        try:
+            act(connection.channel())
+        except AccessRefused:
+            return False
+        return True
+
+
+def publishing(exchange: str, key: str) -> Callable[[Channel], object]:
+    def act(channel: Channel) -> None:
+        channel.confirm_select()
+        channel.basic_publish_confirm(amqp.Message("{}"), exchange=exchange, routing_key=key)
+
+    return act
+
+
+def consuming(queue: str) -> Callable[[Channel], object]:
+    return lambda channel: channel.basic_consume(queue, callback=lambda _: None)
+
+
+def declaring(queue: str, **arguments: str) -> Callable[[Channel], object]:
+    return lambda channel: channel.queue_declare(
+        queue,
+        durable=True,
+        auto_delete=False,
+        arguments=QUORUM | {f"x-{k.replace('_', '-')}": v for k, v in arguments.items()},
+    )
+
+
+def binding(queue: str, exchange: str, key: str) -> Callable[[Channel], object]:
+    return lambda channel: channel.queue_bind(queue, exchange, key)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_each_user_consumes_its_own_queues_and_no_others(port: int, user: str) -> None:
+    can = {queue for queue in QUEUES if allowed(port, user, consuming(queue))}
+    assert can == set(USERS[user].takes)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_each_user_publishes_its_own_messages_and_no_others(port: int, user: str) -> None:
+    can = {key for key in KEYS if allowed(port, user, publishing(topology.EXCHANGE, key))}
+    assert can == PUBLISHES[user]
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_only_the_publisher_speaks_to_consumers(port: int, user: str) -> None:
+    assert allowed(port, user, publishing(topology.AVAILABILITY, "acme.box")) is (user == "publisher")
+
+
+@pytest.mark.parametrize("user", ["authorizer", "fetcher", "normalizer", "publisher"])
+def test_a_service_can_delay_try_again_and_park(port: int, user: str) -> None:
+    own = USERS[user].takes[0]
+    assert all(allowed(port, user, publishing(exchange, own)) for exchange in sorted(topology.RESTING))
+    assert allowed(port, user, publishing("", own))
+    assert allowed(port, user, publishing("", topology.PARKED))
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_user_sees_that_the_topology_is_there_but_cannot_change_it(port: int, user: str) -> None:
+    assert allowed(port, user, lambda channel: channel.queue_declare("fetcher.live", passive=True))
+    assert not allowed(port, user, declaring("of.its.own"))
+    assert not allowed(port, user, lambda channel: channel.queue_delete("normalizer.snapshots"))
+    assert not allowed(port, user, lambda channel: channel.exchange_delete("availability"))
+    assert not allowed(port, user, binding(topology.PARKED, topology.AVAILABILITY, "#"))
+
+
+def test_a_consumer_follows_its_org_through_a_queue_of_its_own(port: int) -> None:
+    assert allowed(port, "consumer-crm", declaring(OWN))
+    assert allowed(port, "consumer-crm", binding(OWN, topology.AVAILABILITY, "acme.#"))
+    assert allowed(port, "publisher", publishing(topology.AVAILABILITY, "acme.box"))
+    assert allowed(port, "consumer-crm", consuming(OWN))
+
+
+@pytest.mark.parametrize("key", ["#", "*.box", "other.#", "acmes.#"])
+def test_a_consumer_cannot_follow_another_org(port: int, key: str) -> None:
+    assert allowed(port, "consumer-crm", declaring(OWN))
+    assert not allowed(port, "consumer-crm", binding(OWN, topology.AVAILABILITY, key))
+
+
+def test_a_consumer_cannot_follow_another_org_by_way_of_an_exchange_of_its_own(port: int) -> None:
+    def detour(channel: Channel) -> None:
+        channel.exchange_declare("consumer.crm.detour", "topic", durable=True, auto_delete=False)
+        channel.exchange_bind("consumer.crm.detour", topology.AVAILABILITY, "#")
+
+    assert not allowed(port, "consumer-crm", detour)
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_consumer_reads_nothing_of_the_pipeline(port: int, queue: str) -> None:
+    assert not allowed(port, "consumer-crm", consuming(queue))
+
+
+def test_a_consumer_cannot_bind_to_the_pipeline(port: int) -> None:
+    assert allowed(port, "consumer-crm", declaring(OWN))
+    assert not allowed(port, "consumer-crm", binding(OWN, topology.EXCHANGE, "acme.#"))
+
+
+@pytest.mark.parametrize("exchange", ["", topology.EXCHANGE, topology.AVAILABILITY])
+def test_a_consumer_publishes_nothing(port: int, exchange: str) -> None:
+    assert not allowed(port, "consumer-crm", publishing(exchange, "org.connected.v1"))
+
+
+@pytest.mark.parametrize("exchange", ["", topology.EXCHANGE])
+def test_a_consumer_cannot_publish_by_way_of_dead_letters(port: int, exchange: str) -> None:
+    forged = declaring("consumer.crm.forged", dead_letter_exchange=exchange, dead_letter_routing_key="org.connected.v1")
+    assert not allowed(port, "consumer-crm", forged)
+
+
+def test_nobody_else_can_log_in(port: int) -> None:
+    with pytest.raises(AccessRefused):
+        amqp.Connection(host=f"127.0.0.1:{port}", userid="guest", password="guest", login_method="PLAIN").connect()

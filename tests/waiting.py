@@ -1,0 +1,16 @@
+"""Waiting for something to come about, with a deadline instead of a fixed pause."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+
+async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 15.0) -> None:
+    """Return as soon as it holds; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = holds()
+        if answer if isinstance(answer, bool) else await answer:
+            return
+        assert time.monotonic() < end, f"did not come about in {seconds} s"
+        await asyncio.sleep(0.01)
