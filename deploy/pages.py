@@ -1,4 +1,4 @@
-"""Writes the generated pages, docs/settings.md and docs/messages.md, from the code they describe.
+"""Writes the generated pages of docs/ (settings, messages, failures) from the code they describe.
 
 `python -m deploy.pages` writes them; with `--check` it writes nothing and names every page that is stale.
 """
@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from deploy.command.everything import SETTINGS
 from deploy.described_types import sentence, structs_within, words_of
+from services.authorizer import sentences
 from shared.broker import topology
 from shared.config import Deployment, Secret, describe
 from shared.contracts import messages, public
@@ -44,7 +45,11 @@ def _present(page: Path) -> str:
 
 def pages() -> dict[str, str]:
     """Return every generated page by its file name."""
-    return {"settings.md": settings_page(SETTINGS), "messages.md": messages_page()}
+    return {
+        "failures.md": failures_page(),
+        "messages.md": messages_page(),
+        "settings.md": settings_page(SETTINGS),
+    }
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
@@ -85,8 +90,8 @@ def _default(value: Any) -> str:
 
 def messages_page() -> str:
     """Return the page of every message: where it passes and what its fields are, with the values they are made of."""
-    pipeline = list(get_args(messages.PipelineMessage))
-    consumers = [public.CloudEvent, public.AvailabilityUpdated, public.MailboxRemoved]
+    pipeline: list[type[Struct]] = list(get_args(messages.PipelineMessage))
+    consumers: list[type[Struct]] = [public.CloudEvent, public.AvailabilityUpdated, public.MailboxRemoved]
     parts = [
         NOTE,
         "# Messages\n",
@@ -153,7 +158,36 @@ def queues_by_key() -> dict[str, tuple[str, ...]]:
     return bound
 
 
-# -- shared by both -----------------------------------------------------------------------------------------------
+# -- failures -----------------------------------------------------------------------------------------------------
+
+
+def failures_page() -> str:
+    """Return the page of every reason for which a connection is refused or put off, with what its admin is told."""
+    parts = [
+        NOTE,
+        "# When a connection is refused\n",
+        "`busyline connect`, `busyline status` and the HTTP API's status show a fixed word, and a sentence for whoever",
+        "can repair it. Where Microsoft gave a code (AADSTS...), the sentence ends with it. Background:",
+        "[microsoft.md](microsoft.md).\n",
+        "## Refused\n",
+        "An admin has to act. The organisation is tried again by itself every `BUSYLINE_AUTHORIZER_RETRY_REFUSED`",
+        "seconds, except after `tenant_taken`; connecting again tries it at once.\n",
+        *_words_table(sentences.REFUSALS),
+        "\n## Put off\n",
+        "It passes by itself, or the operator of this server has to act. It is tried again within minutes.\n",
+        *_words_table(sentences.DELAYS),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _words_table(told: Mapping[str, str]) -> Iterator[str]:
+    yield "| Reason | What is told |"
+    yield "| --- | --- |"
+    for reason, sentence_told in told.items():
+        yield f"| `{reason}` | {_cell(sentence_told)} |"
+
+
+# -- shared by all ------------------------------------------------------------------------------------------------
 
 
 def _cell(text: str) -> str:

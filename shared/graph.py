@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
-from msgspec import Struct, field
+from msgspec import Raw, Struct
 from yarl import URL
 
 from shared import clock
@@ -25,7 +25,7 @@ MOST_IN_BATCH: Final = 20
 TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=10, sock_read=60)
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
-_NOTHING: Final = msgspec.Raw(b"null")
+_NOTHING: Final = Raw(b"null")
 
 
 class GraphError(Exception):
@@ -45,12 +45,12 @@ class GraphError(Exception):
         self.url_path = url_path
 
 
-class BatchRequest(Struct, frozen=True, omit_defaults=True):
+class BatchRequest(Struct, frozen=True):
     """One request of a batch; `url` is relative to the version root, such as /users/{id}/mailboxSettings."""
 
     id: str
     url: str
-    method: str = field(default="GET")
+    method: str = "GET"
     headers: dict[str, str] = {}
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     status: int
     code: str = ""
     retry_after: float | None = None
-    body: msgspec.Raw = _NOTHING
+    body: Raw = _NOTHING
 
     def into(self, kind: type[T]) -> T:
         """Decode the body. Raises GraphError for any status but 2xx, and for a body of another shape."""
@@ -79,7 +79,7 @@ class _Item(Struct):
     id: str
     status: int
     headers: dict[str, Any] | None = None
-    body: msgspec.Raw = _NOTHING
+    body: Raw = _NOTHING
 
 
 class _Items(Struct):
@@ -132,9 +132,8 @@ class GraphClient:
         if len(requests) > MOST_IN_BATCH:
             raise ValueError("a batch holds at most 20 requests")
         body = msgspec.json.encode({"requests": list(requests)})
-        items = await self._call("POST", "/$batch", _Items, headers={"Content-Type": "application/json"}, body=body)
-        found = {item.id.lower(): item for item in items.responses}
-        return [_answer(request.id, found.get(request.id.lower())) for request in requests]
+        answer = await self._call("POST", "/$batch", Raw, headers={"Content-Type": "application/json"}, body=body)
+        return answers_of([request.id for request in requests], answer)
 
     async def _call(
         self, method: str, url: str, kind: type[T], *, headers: Mapping[str, str], body: bytes | None = None
@@ -207,7 +206,7 @@ async def _error_body(answer: aiohttp.ClientResponse, where: str) -> bytes:
         return b""
 
 
-def _decode(body: bytes | msgspec.Raw, kind: type[T], where: str) -> T:
+def _decode(body: bytes | Raw, kind: type[T], where: str) -> T:
     try:
         return decode(body, kind)
     except msgspec.ValidationError:
@@ -217,6 +216,13 @@ def _decode(body: bytes | msgspec.Raw, kind: type[T], where: str) -> T:
     except (UnicodeDecodeError, RecursionError):
         code = "not_json"
     raise GraphError(status=200, code=code, url_path=where)
+
+
+def answers_of(ids: Sequence[str], body: bytes | Raw) -> list[BatchAnswer]:
+    """Return a batch's answers in the order asked, missing ones too. Raises GraphError for what is no batch."""
+    items = _decode(body, _Items, "/$batch")
+    found = {item.id.lower(): item for item in items.responses}
+    return [_answer(each, found.get(each.lower())) for each in ids]
 
 
 def _answer(request_id: str, item: _Item | None) -> BatchAnswer:

@@ -60,7 +60,7 @@ class _Holding:
 
     def __init__(self) -> None:
         self.app: Any = None
-        self.outcome: asyncio.Task[str] | None = None
+        self.outcome: asyncio.Task[str | IdentityError] | None = None
         self.until = 0.0
         self.asked_at = 0.0
 
@@ -88,10 +88,10 @@ class Tokens:
             holding.asked_at = now
             holding.outcome = asyncio.create_task(self._settle(holding, tenant_id, cloud, credential))
             holding.outcome.add_done_callback(_looked_at)
-        try:
-            return await asyncio.shield(holding.outcome)
-        except IdentityError as error:
-            raise error.again() from None
+        outcome = await asyncio.shield(holding.outcome)
+        if isinstance(outcome, IdentityError):
+            raise outcome.again()
+        return outcome
 
     def forget(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> None:
         """Drop a token that Graph rejected; one asked for within the last second is new and stays."""
@@ -109,34 +109,31 @@ class Tokens:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._http.close()
 
-    async def _settle(self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> str:
+    async def _settle(
+        self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential
+    ) -> str | IdentityError:
         loop = asyncio.get_running_loop()
         holding.until = float("inf")
-        try:
-            token = await loop.run_in_executor(self._pool, self._acquire, holding, tenant_id, cloud, credential)
-        except IdentityError as error:
-            held = HOLD_FAILURE if error.transient else HOLD_REFUSAL
-            holding.until = loop.time() + max(held, error.retry_after or 0.0)
-            raise
-        holding.until = loop.time() + HOLD
-        return token
+        outcome = await loop.run_in_executor(self._pool, self._acquire, holding, tenant_id, cloud, credential)
+        holding.until = loop.time() + _held_for(outcome)
+        return outcome
 
-    def _acquire(self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> str:
-        """Ask msal, in a thread. Raises IdentityError only."""
+    def _acquire(
+        self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential
+    ) -> str | IdentityError:
+        """Ask msal, in a thread. A failure is returned: one that is raised would keep frames, and secrets in them."""
         try:
             if holding.app is None:
                 holding.app = self._application(tenant_id, cloud, credential)
             answer: dict[str, Any] = holding.app.acquire_token_for_client([cloud.scope])
         except Refused as refusal:
-            raise _refusal(refusal.answer, refusal.reason, refusal.retry_after) from None
+            return _refusal(refusal.answer, refusal.reason, refusal.retry_after)
         except json.JSONDecodeError:
-            raise IdentityError("identity_unexpected", transient=True) from None
+            return IdentityError("identity_unexpected", transient=True)
         except ValueError:  # msal: a key or an authority it cannot make sense of
-            raise IdentityError("certificate_malformed" if credential.certificate else "request_refused") from None
+            return IdentityError("certificate_malformed" if credential.certificate else "request_refused")
         token = answer.get("access_token")
-        if isinstance(token, str) and token:
-            return token
-        raise _refusal(answer, "", None)
+        return token if isinstance(token, str) and token else _refusal(answer, "", None)
 
     def _application(self, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> Any:
         """Make msal's application; its constructor asks the tenant's metadata, so this is done late and in a thread."""
@@ -152,6 +149,12 @@ class Tokens:
             azure_region=False,  # or MSAL_FORCE_REGION in the environment would move the endpoint
             instance_discovery=False if cloud.name == SANDBOX else None,  # None: known hosts only, see clouds.py
         )
+
+
+def _held_for(outcome: str | IdentityError) -> float:
+    if isinstance(outcome, str):
+        return HOLD
+    return max(HOLD_FAILURE if outcome.transient else HOLD_REFUSAL, outcome.retry_after or 0.0)
 
 
 def _refusal(answer: dict[str, Any], reason: str, retry_after: float | None) -> IdentityError:
@@ -170,7 +173,7 @@ def _key(tenant_id: str, cloud: Cloud, credential: GraphCredential) -> str:
     return "\0".join((*parts, hashlib.sha256(secret.encode()).hexdigest()))
 
 
-def _looked_at(task: asyncio.Task[str]) -> None:
+def _looked_at(task: asyncio.Task[str | IdentityError]) -> None:
     """Count an outcome as seen even if whoever asked was cancelled meanwhile."""
     if not task.cancelled():
         task.exception()

@@ -74,19 +74,29 @@ class TokenHttp:
 
 
 class _Adapter(HTTPAdapter):
-    """Trusts one more CA. Unlike `verify=`, REQUESTS_CA_BUNDLE in the environment cannot override it: both count."""
+    """Trusts the system's CAs and one more; REQUESTS_CA_BUNDLE in the environment cannot displace them.
+
+    The context is read once: requests would load its bundle of CAs again for every connection.
+    """
 
     def __init__(self, ca_file: str) -> None:
-        self._ca_file = ca_file
+        self._context = ssl.create_default_context()
+        if ca_file:
+            self._context.load_verify_locations(ca_file)
         # One more try to connect; never a sleep in the thread because an answer orders a pause.
         super().__init__(max_retries=Retry(1, read=0, status=0, respect_retry_after_header=False))
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        if self._ca_file:
-            context = ssl.create_default_context()
-            context.load_verify_locations(self._ca_file)
-            kwargs["ssl_context"] = context
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        return super().send(request, *args, **{**kwargs, "verify": True})
 
 
 def certificate_parts(pem: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ BUSYLINE_TEST_AMQP_URL and BUSYLINE_TEST_PG_URL name servers that may be emptied
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 import pytest
 
-from shared.broker import topology
+from shared.broker import address, declare, topology
 from shared.migrate import upgrade
 from tests.servers import (
     Container,
@@ -67,8 +68,11 @@ def rabbitmq() -> Iterator[RabbitServer | Container | Given]:
 
 @pytest.fixture(scope="session")
 def mortal_rabbitmq() -> Iterator[RabbitServer | Container]:
-    """A RabbitMQ to kill and start again; whoever kills it starts it."""
-    yield from _started(rabbit_server, "RabbitMQ of the test's own", "PATH")
+    """A RabbitMQ to kill and start again, the topology on it; whoever kills it starts it."""
+    for server in _started(rabbit_server, "RabbitMQ of the test's own", "PATH"):
+        declare.ensure(address.parse(server.url))
+        time.sleep(1)  # RabbitMQ writes its directory of queues twice a second: a kill before that breaks the last one
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import amqp
@@ -46,7 +47,9 @@ class RabbitServer:
         self._configure()
 
     def start(self) -> None:
-        """Start the node and wait until it speaks AMQP."""
+        """Start the node, unless it runs, and wait until it speaks AMQP."""
+        if self._server is not None:
+            return
         if self._epmd is None:
             self._epmd = self._spawn([self._epmd_program, "-port", str(self._epmd_port), "-address", "127.0.0.1"])
             _until(lambda: _listens(self._epmd_port), 10, "epmd")
@@ -154,7 +157,9 @@ class PostgresServer:
         self._run("initdb", "-D", self._data, "-U", "busyline", "-A", "trust", "-E", "UTF8", "--no-sync")
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start, unless it runs, and wait until it answers."""
+        if self._server is not None:
+            return
         synced = "on" if self._durable else "off"
         options = {
             "listen_addresses": "127.0.0.1",
@@ -257,7 +262,9 @@ def free_port() -> int:
 class Container:
     """A server in a container, on one loopback port that stays the same through kill and start."""
 
-    def __init__(self, image: str, *, port: int, url: str, environment: dict[str, str], ready: Callable[[str], bool]) -> None:
+    def __init__(
+        self, image: str, *, port: int, url: str, environment: dict[str, str], ready: Callable[[str], bool]
+    ) -> None:
         """Describe it; `{port}` in the URL is filled in. Raises Unavailable where no container engine answers."""
         docker = shutil.which("docker")
         if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode != 0:
@@ -366,10 +373,8 @@ def _listens(port: int) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait(10)
 
 

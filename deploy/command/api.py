@@ -1,5 +1,6 @@
 """Edge: the publisher's HTTP API as any consumer calls it; the demo shows nothing that a consumer could not see."""
 
+from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
@@ -21,9 +22,14 @@ class Api:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def status(self) -> dict[str, Any]:
-        """Return the org's status: state, buckets, coverage, progress, last errors."""
-        return await self._get("/status")
+    async def status(self) -> dict[str, Any] | None:
+        """Return the org's status: state, buckets, coverage, progress, last errors; None while it is not known yet."""
+        try:
+            return await self._get("/status")
+        except aiohttp.ClientResponseError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
 
     async def mailboxes(self) -> list[dict[str, Any]]:
         """Return every directory object with its bucket, reason and coverage, sorted by address."""

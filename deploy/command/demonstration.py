@@ -1,6 +1,7 @@
 """`busyline demo`: the whole pipeline in one process, with the sandbox as Microsoft, shown as it happens."""
 
 import asyncio
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +15,7 @@ from deploy.command import board, published
 from deploy.command.context import console
 from deploy.command.looking import follow
 from deploy.command.policies import policy, policy_options
-from deploy.command.trial import Trial, TrialOptions, trial
+from deploy.command.trial import Trial, TrialOptions, move_a_meeting, trial
 from deploy.sandbox import SandboxOptions
 from shared import clock
 from shared.contracts.policy import Policy
@@ -94,12 +95,12 @@ def _options(asked: DemoOptions, folder: Path, log: TextIO) -> TrialOptions:
 def _report_problems(running: Trial) -> None:
     problems = running.sandbox.problems
     if problems:
-        files = len({problem.file for problem in problems})
+        files = len({problem["file"] for problem in problems})
         console.print(
             f"[yellow]{len(problems)} bad items in {files} files skipped[/yellow]; the rest of each file counts"
         )
         for problem in problems[:5]:
-            console.print(f"  {problem.file}: {problem.place}: {problem.reason}", style="dim", highlight=False)
+            console.print("  {file}: {place}: {reason}".format(**problem), style="dim", highlight=False, markup=False)
 
 
 async def _first_reading(running: Trial) -> None:
@@ -109,7 +110,7 @@ async def _first_reading(running: Trial) -> None:
         task = progress.add_task("", total=None)
         while True:
             status = await running.api.status()
-            if status["state"] == "refused":
+            if status and status["state"] == "refused":
                 raise click.ClickException(f"{status['reason']}: {status['sentence']}")
             state = published.progress(status)
             progress.update(task, completed=state.done, total=state.total or None)
@@ -126,10 +127,10 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
 
 def _show(running: Trial, rows: list[dict[str, Any]]) -> None:
     day = clock.now() - clock.now() % DAY
-    console.print(board.mailbox_table([published.for_table(row) for row in rows], day))
+    console.print(board.mailbox_table([published.for_table(row) for row in rows], day, width=console.width))
     console.print(board.legend())
     console.print(f"\n[bold]HTTP API[/bold]  {running.api_url}/openapi.json  (ends with the demo)", highlight=False)
-    example = rows[0]["mailbox"] if rows else "ADDRESS"
+    example = next((row["mailbox"] for row in rows if row["coverage"] == "full"), "ADDRESS")
     for path in ("status", "mailboxes", f"mailboxes/{example}/availability"):
         console.print(
             f"  curl -H 'Authorization: Bearer {running.token}' {running.api_url}/v1/orgs/{running.org_id}/{path}",
@@ -144,9 +145,9 @@ async def _go_on(running: Trial) -> None:
     console.print("\n[bold]Updates as they are published[/bold] (Ctrl-C ends the demo)")
 
     async def change() -> None:
-        while True:
+        for turn in itertools.count():
             await asyncio.sleep(CHANGE)
-            console.print(f"  sandbox: {running.sandbox.move_something()}", style="dim", highlight=False)
+            console.print(f"  sandbox: {move_a_meeting(running.sandbox, turn)}", style="dim", highlight=False)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(change())

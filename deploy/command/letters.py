@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -52,7 +53,7 @@ def show(parked_id: str) -> None:
     body = _with_broker(lambda broker: broker.show(parked_id))
     if body is None:
         raise click.ClickException("there is no such dead letter")
-    click.get_binary_stream("stdout").write(body + b"\n")
+    sys.stdout.buffer.write(body + b"\n")
 
 
 @dead_letters.command("replay")
@@ -88,12 +89,12 @@ def _each(
         raise click.ClickException(f"there is no dead letter {', '.join(unknown)}")
 
 
-@click.group()
-def broker() -> None:
+@click.group("broker")
+def broker_commands() -> None:
     """Help a RabbitMQ administrator."""
 
 
-@broker.command("definitions")
+@broker_commands.command("definitions")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file; otherwise the terminal.")
 def definitions(out: Path | None) -> None:
     """Write RabbitMQ's definitions: exchanges, queues, and a least-privileged user for each service.
@@ -104,6 +105,6 @@ def definitions(out: Path | None) -> None:
     passwords = {k.removeprefix(prefix).lower(): v for k, v in os.environ.items() if k.startswith(prefix)}
     text = document(passwords)
     if out is None:
-        click.get_binary_stream("stdout").write(text + b"\n")
+        sys.stdout.buffer.write(text + b"\n")
     else:
         out.write_bytes(text)

@@ -6,12 +6,12 @@ from typing import Any
 import click
 import msgspec
 from rich.table import Table
-from services.publisher.status import org_status
 from sqlalchemy import func, select
 
 from deploy.command import board
 from deploy.command.context import console, opened_store
 from services.authorizer import orgs
+from services.publisher.standing import org_status
 from shared.store import Store
 from shared.tables import updates
 

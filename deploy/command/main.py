@@ -86,7 +86,7 @@ for _command in (
     looking.status,
     looking.watch,
     letters.dead_letters,
-    letters.broker,
+    letters.broker_commands,
     privacy.verify_privacy,
 ):
     main.add_command(_command)

@@ -19,11 +19,13 @@ class ReadingProgress(Struct, frozen=True):
     complete: bool
 
 
-def progress(status: dict[str, Any]) -> ReadingProgress:
+def progress(status: dict[str, Any] | None) -> ReadingProgress:
     """Judge an org's status: complete once enumeration ended and every active mailbox has coverage."""
-    readable = int(status["mailboxes"].get("active", 0))
-    covered = int(status["coverage"].get("full", 0))
-    finished = bool(status["enumeration"]["finished"])
+    if status is None:
+        return ReadingProgress(done=0, total=0, complete=False)
+    readable, covered = int(status["buckets"]["active"]), int(status["coverage"]["full"])
+    enumeration = status.get("enumeration")
+    finished = enumeration is not None and enumeration.get("finished_at") is not None
     return ReadingProgress(done=covered, total=readable, complete=finished and covered >= readable)
 
 

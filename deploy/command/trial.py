@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from msgspec import Struct
-from services.publisher.settings import Settings as PublisherSettings
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from deploy.command.api import Api
 from deploy.command.everything import AllSettings, prepare, run_everything
@@ -23,11 +22,13 @@ from services.authorizer import orgs
 from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.settings import Settings as FetcherSettings
 from services.publisher import consumers
+from services.publisher.settings import Settings as PublisherSettings
 from shared import clock, logs, tables
 from shared.broker import Broker, Parked, open_broker
 from shared.config import Deployment, Secret
 from shared.contracts.messages import GraphConnection, OrgConnected
 from shared.contracts.policy import Policy
+from shared.contracts.values import DAY, Window
 from shared.health import Health
 from shared.identity import GraphCredential
 from shared.process import Rim
@@ -83,6 +84,7 @@ async def trial(options: TrialOptions) -> AsyncIterator[Trial]:
         store = open_store(ready.database_url.reveal())
         rim = Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health())
         org_id = f"trial-{secrets.token_hex(4)}"
+        await _forget_former(store, sandbox.tenant_id)
         token = await consumers.add(store, org_id, [org_id], now=clock.now())
         try:
             async with asyncio.TaskGroup() as group:
@@ -130,6 +132,19 @@ async def _connect(rim: Rim, options: TrialOptions, sandbox: Sandbox, *, org_id:
     await rim.broker.publish([OrgConnected(org_id=org_id, connection=connection, policy=options.policy)])
 
 
+def move_a_meeting(sandbox: Sandbox, turn: int) -> str:
+    """Move one coming meeting of one mailbox by an hour, another mailbox each turn; say what was done."""
+    people = sandbox.mailboxes()
+    coming = Window(clock.now(), clock.now() + 28 * DAY)
+    for offset in range(len(people)):
+        address = people[(turn + offset) % len(people)].address
+        for item in sandbox.events(address, window=coming):
+            if item.show_as != "free" and not (item.all_day or item.cancelled) and item.start < item.end:
+                sandbox.move_event(address, item.item_id, seconds=3600)
+                return f"a meeting of {address} moved by an hour"
+    return "there is no coming meeting to move"
+
+
 async def _serving(rim: Rim, services: asyncio.Task[None]) -> None:
     while not rim.health.ready and not services.done():
         await asyncio.sleep(0.02)
@@ -143,6 +158,17 @@ async def _forget(store: Store, org_id: str) -> None:
                 await connection.execute(delete(table).where(table.c.org_id == org_id))
         await connection.execute(delete(tables.credentials).where(tables.credentials.c.credential_id == org_id))
         await connection.execute(delete(tables.consumers).where(tables.consumers.c.name == org_id))
+
+
+async def _forget_former(store: Store, tenant_id: str) -> None:
+    """Take away what a trial that was killed left of this tenant: a tenant belongs to one org."""
+    query = select(tables.orgs.c.org_id).where(
+        tables.orgs.c.tenant_id == tenant_id, tables.orgs.c.org_id.like("trial-%")
+    )
+    async with store.read() as connection:
+        former = (await connection.execute(query)).scalars().all()
+    for org_id in former:
+        await _forget(store, org_id)
 
 
 def free_port() -> int:

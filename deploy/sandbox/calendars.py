@@ -41,7 +41,13 @@ class Book(Struct, kw_only=True):
 
     def unmarked(self, window: Window, *, private: bool = True) -> list[Item]:
         """Return the same items without canaries."""
-        found = [item for item in self.source(window, private) if self._touches(item, window)]
+        # what lies a day inside touches whatever the zone is; only the rest is looked at closely
+        first, last = window.start + DAY, window.end - DAY
+        found = [
+            item
+            for item in self.source(window, private)
+            if (item.start >= first and item.end <= last) or self._touches(item, window)
+        ]
         if self.put or self.gone:
             hidden = self.gone | self.put.keys()
             found = [item for item in found if item.item_id not in hidden]

@@ -1,4 +1,4 @@
-"""What may be changed while a sandbox runs: events, people, permissions, tokens and faults. Tests and control call these.
+"""What may be changed while a sandbox runs: events, people, permissions, tokens, faults. Tests and control call it.
 
 A mailbox is named by its address, its user principal name or its id; a tenant that is not named is the first one.
 """
@@ -22,7 +22,7 @@ from shared.zones import resolve
 _FAR = 3 * 365 * DAY
 
 
-class Unknown(LookupError):
+class Unknown(LookupError):  # noqa: N818 -- the name is unknown, nothing failed
     """Nothing has this name; the argument says what sort of thing was looked for."""
 
 
@@ -74,8 +74,8 @@ class Changes:
     def add_user(self, address: str, *, tenant: str = "", items: Iterable[Item] = (), **fields: Any) -> Person:
         """Add a person (fields of Person: kind, reach, time_zone, guest ...) with these items."""
         where = self._tenant(tenant)
-        said = {"upn": address, "mail": address, "name": address.partition("@")[0], "number": 0} | fields
-        person = Person(user_id=user_id_of(address), **said)
+        made = Person(user_id=user_id_of(address), upn=address, mail=address, name=address.partition("@")[0], number=0)
+        person = replace(made, **fields)
         where.put(person)
         book = worlds.open_book(self.state, where, person, worlds.empty)
         for item in items:

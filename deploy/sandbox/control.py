@@ -59,7 +59,7 @@ def _handled(handle: Callable[[_Call], Any], call: _Call) -> Answer:
         return _json(handle(call))
     except Unknown as unknown:
         return _json({"error": str(unknown)}, 404)
-    except (msgspec.DecodeError, msgspec.ValidationError, TypeError, ValueError, re.error) as wrong:
+    except (msgspec.DecodeError, KeyError, ValueError, re.error) as wrong:
         return _json({"error": "body", "detail": type(wrong).__name__}, 400)
 
 
@@ -87,7 +87,9 @@ def _change_event(call: _Call) -> Any:
     mailbox, event_id = call.names
     body = call.body()
     if "seconds" in body:
-        return call.changes.move_event(mailbox, event_id, seconds=int(body["seconds"]), tenant=call.tenant)
+        return call.changes.move_event(
+            mailbox, event_id, seconds=msgspec.convert(body["seconds"], type=int), tenant=call.tenant
+        )
     checked = _checked(body, Item)
     return call.changes.change_event(mailbox, event_id, tenant=call.tenant, **checked)
 
@@ -120,15 +122,20 @@ def _checked(body: Body, kind: type[Struct]) -> dict[str, Any]:
     return {name: msgspec.convert(value, type=types[name]) for name, value in body.items()}
 
 
+def _words(value: Any) -> tuple[str, ...]:
+    return msgspec.convert(value, type=tuple[str, ...])
+
+
 def _change_grant(call: _Call) -> Any:
     """Change what an app may do in a tenant: roles, mailboxes, enabled, consented; each only where it is given."""
-    body, where = call.body(), {"client_id": call.names[0], "tenant": call.tenant}
+    body = call.body()
+    where: dict[str, Any] = {"client_id": call.names[0], "tenant": call.tenant}
     if "consented" in body:
         (call.changes.consent if body["consented"] else call.changes.revoke)(**where)
     if "roles" in body:
-        call.changes.set_roles(*map(str, body["roles"]), **where)
+        call.changes.set_roles(*_words(body["roles"]), **where)
     if "mailboxes" in body:
-        call.changes.allow_mailboxes(*map(str, body["mailboxes"]), **where)
+        call.changes.allow_mailboxes(*_words(body["mailboxes"]), **where)
     if "enabled" in body:
         call.changes.enable_app(enabled=bool(body["enabled"]), **where)
     if "certificate" in body:
@@ -140,9 +147,9 @@ def _register(call: _Call) -> Any:
     body = call.body()
     app = App(
         client_id=str(body["client_id"]).lower(),
-        secrets={str(secret): None for secret in body.get("secrets", ())},
-        roles=frozenset(map(str, body.get("roles", ()))),
-        redirect_uris=tuple(map(str, body.get("redirect_uris", ()))),
+        secrets=dict.fromkeys(_words(body.get("secrets", ()))),
+        roles=frozenset(_words(body.get("roles", ()))),
+        redirect_uris=_words(body.get("redirect_uris", ())),
     )
     call.changes.register(app)
     return {"client_id": app.client_id}

@@ -52,8 +52,7 @@ async def answer(state: State, ask: Ask) -> Answer:
 
 async def _struck(state: State, request: _Request, what: str) -> Answer:
     """Answer, wrongly or late where a fault is on order."""
-    subject = unquote(request.ask.path)
-    fault = state.faults.strike(subject) if state.faults.orders else None
+    fault = state.faults.strike(unquote(request.ask.path), named=True) if state.faults.orders else None
     if fault is not None and fault.kind is FaultKind.SLOW:
         await asyncio.sleep(fault.seconds)
     if fault is None or fault.kind is FaultKind.SLOW:

@@ -1,6 +1,6 @@
 """Faults to order: which request is answered wrongly, how, and how often. Chances are seeded; nothing is hidden.
 
-A fault is matched against the path and query as decoded text (`/v1.0/users/<id>/calendarView?...`), items of a batch too.
+A fault is matched against path and query as decoded text (`/v1.0/users/<id>/calendarView?...`), in a batch too.
 """
 
 import re
@@ -42,9 +42,13 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fault: what it does, to which requests, and how often."""
 
     kind: FaultKind
-    match: Annotated[str, Meta(description="A regular expression searched in the path and query.")] = ""
+    match: Annotated[str, Meta(description="A regular expression searched in path and query; empty: any of Graph.")] = (
+        ""
+    )
     mailbox: Annotated[str, Meta(description="An address or id: only this mailbox's requests.")] = ""
-    times: Annotated[int | None, Meta(ge=1, description="How often it strikes; none: until cleared.")] = None
+    times: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="How often it strikes; none: for ever.")] = (
+        None
+    )
     share: Annotated[float, Meta(gt=0, le=1, description="The share of matching requests it strikes.")] = 1.0
     after: Annotated[int, Meta(ge=0, description="How many matching requests pass first.")] = 0
     status: Annotated[int, Meta(ge=400, le=599, description="The status of `error` and `midway`.")] = 503
@@ -83,9 +87,14 @@ class Faults:
         """Cancel one order, or all."""
         self.orders = [order for order in self.orders if number is not None and order.number != number]
 
-    def strike(self, subject: str, *, names: tuple[str, ...] = (), page: int = 1) -> Fault | None:
-        """Return the first fault that strikes this request, counting it; `names` are those of its mailbox."""
+    def strike(self, subject: str, *, names: tuple[str, ...] = (), page: int = 1, named: bool = False) -> Fault | None:
+        """Return the first fault that strikes this request, counting it.
+
+        `names` are those of the request's mailbox; where `named`, only faults that name a path strike.
+        """
         for order in self.orders:
+            if named and not order.fault.match:
+                continue
             if _matches(order, subject, names, page) and self._strikes(order):
                 order.struck += 1
                 return order.fault

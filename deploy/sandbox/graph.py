@@ -1,10 +1,11 @@
 """Graph's routes under /v1.0: who asks, what may be asked, and which part of the sandbox answers.
 
-A request passes the token check, the count, the ordered faults and the pause before it is served; so does each of a batch.
+A request passes the token check, the count, the ordered faults and the pause before it is served, in a batch too.
 """
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from deploy.sandbox import batch, mailboxes, people
 from deploy.sandbox.answers import Answer, Ask, Refusal, error, request_id
-from deploy.sandbox.directory import Tenant
+from deploy.sandbox.calls import Call
 from deploy.sandbox.faults import Fault, FaultKind, retry_after, spoilt, throttled_body, words
 from deploy.sandbox.state import State
 from deploy.sandbox.tokens import Issued
@@ -168,26 +169,16 @@ async def _served(state: State, ask: Ask, this: Route, *, issued: Issued) -> Ans
     needed = _ROLES.get(this.kind)
     if needed is not None and issued.roles.isdisjoint(needed):
         raise Refusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
-    return _read(state, ask, this, issued=issued, tenant=state.tenants[issued.tenant_id])
+    return _READERS[this.kind](Call(state=state, ask=ask, issued=issued), this)
 
 
-def _read(state: State, ask: Ask, this: Route, *, issued: Issued, tenant: Tenant) -> Answer:
-    match this.kind:
-        case "calendarView":
-            return mailboxes.calendar_view(state, ask, issued, tenant=tenant, who=this.who)
-        case "mailboxSettings":
-            return mailboxes.settings(state, ask, issued, tenant=tenant, who=this.who)
-        case "event":
-            return mailboxes.event(state, ask, issued, tenant=tenant, who=this.who, event_id=this.event)
-        case "users":
-            return people.users(state, ask, tenant)
-        case "places":
-            return people.rooms(ask, tenant)
-        case "transitiveMembers":
-            return people.members(ask, tenant, this.group, only_users=this.cast)
-        case "organization":
-            return people.organization(ask, tenant)
-    person = tenant.person(this.who)
-    if person is None:
-        raise people.missing(this.who)
-    return people.user(state, ask, person)
+_READERS: dict[str, Callable[[Call, Route], Answer]] = {
+    "calendarView": lambda call, this: mailboxes.calendar_view(call, this.who),
+    "mailboxSettings": lambda call, this: mailboxes.settings(call, this.who),
+    "event": lambda call, this: mailboxes.event(call, this.who, this.event),
+    "users": lambda call, _: people.users(call),
+    "user": lambda call, this: people.user(call, this.who),
+    "places": lambda call, _: people.rooms(call),
+    "transitiveMembers": lambda call, this: people.members(call, this.group, only_users=this.cast),
+    "organization": lambda call, _: people.organization(call),
+}

@@ -6,11 +6,10 @@ and who has no mailbox here is refused in the words for it.
 
 from typing import Any
 
-from deploy.sandbox import odata, pages, people, rendering
-from deploy.sandbox.answers import Answer, Ask, Refusal, json
-from deploy.sandbox.directory import Person, Reach, Tenant
-from deploy.sandbox.state import Grant, State
-from deploy.sandbox.tokens import Issued
+from deploy.sandbox import odata, pages, rendering
+from deploy.sandbox.answers import Answer, Refusal, json
+from deploy.sandbox.calls import Call
+from deploy.sandbox.directory import Person, Reach
 from shared.contracts.values import DAY, Kind, Window
 from shared.zones import resolve, windows_name
 
@@ -21,12 +20,11 @@ _PURPOSES = {Kind.OTHER: "others"}
 _SEARCHED = 5 * 365 * DAY
 
 
-def opened(state: State, issued: Issued, tenant: Tenant, *, who: str, roles: frozenset[str]) -> Person:
+def opened(call: Call, who: str, *, roles: frozenset[str]) -> Person:
     """Return the person whose mailbox may be read with one of these roles. Raises Refusal with Exchange's codes."""
-    person = tenant.person(who)
-    grant = state.grants.get((issued.client_id, issued.tenant_id), Grant())
-    listed = person is not None and not grant.mailboxes.isdisjoint((person.address, person.user_id))
-    if not listed and issued.roles.isdisjoint(roles):
+    person = call.tenant.person(who)
+    listed = person is not None and person.address in call.grant.mailboxes
+    if not listed and call.issued.roles.isdisjoint(roles):
         raise Refusal(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
     if person is None:
         raise Refusal(404, "ErrorInvalidUser", f"The requested user '{who}' is invalid.")
@@ -38,51 +36,52 @@ def opened(state: State, issued: Issued, tenant: Tenant, *, who: str, roles: fro
     return person
 
 
-def calendar_view(state: State, ask: Ask, issued: Issued, *, tenant: Tenant, who: str) -> Answer:
+def calendar_view(call: Call, who: str) -> Answer:
     """Answer GET /users/{id}/calendarView. Raises Refusal."""
-    state.counts.select("calendarView", ask.parameters().get("$select", ""))
-    person = opened(state, issued, tenant, who=who, roles=CALENDAR_ROLES | BASIC_ROLES)
-    basic = issued.roles.isdisjoint(CALENDAR_ROLES) and not issued.roles.isdisjoint(BASIC_ROLES)
-    return pages.calendar_view(state, ask, tenant, person=person, basic=basic)
+    call.state.counts.select("calendarView", call.ask.parameters().get("$select", ""))
+    person = opened(call, who, roles=CALENDAR_ROLES | BASIC_ROLES)
+    roles = call.issued.roles
+    basic = roles.isdisjoint(CALENDAR_ROLES) and not roles.isdisjoint(BASIC_ROLES)
+    return pages.calendar_view(call, person, basic=basic)
 
 
-def event(state: State, ask: Ask, issued: Issued, *, tenant: Tenant, who: str, event_id: str) -> Answer:
+def event(call: Call, who: str, event_id: str) -> Answer:
     """Answer GET /users/{id}/events/{id}: instances only, for series are not kept. Raises Refusal."""
-    asked = ask.parameters().get("$select", "")
-    state.counts.select("event", asked)
-    person = opened(state, issued, tenant, who=who, roles=CALENDAR_ROLES)
+    asked = call.ask.parameters().get("$select", "")
+    call.state.counts.select("event", asked)
+    person = opened(call, who, roles=CALENDAR_ROLES)
     wanted = rendering.item_id_of(event_id)
-    now = state.clock()
-    items = state.book(tenant, person).items(Window(now - _SEARCHED, now + _SEARCHED))
+    now = call.state.clock()
+    book = call.state.book(call.tenant, person)
+    items = book.items(Window(now - _SEARCHED, now + _SEARCHED))
     item = next((item for item in items if item.item_id == wanted), None)
     if item is None:
         raise Refusal(404, "ErrorItemNotFound", "The specified object was not found in the store.")
-    prefer = odata.preferences(ask.headers.get("prefer", ""))
+    prefer = odata.preferences(call.ask.headers.get("prefer", ""))
     select = pages.selected(asked) if asked else rendering.PROPERTIES
-    view = pages.view_of(prefer, person, state.book(tenant, person).revision)
-    context = f"{ask.base}/v1.0/$metadata#users('{person.user_id}')/events/$entity"
-    written = rendering.fragments([item], select, view)[0]
+    written = rendering.fragments([item], select, pages.view_of(prefer, person, book.revision))[0]
+    context = f"{call.ask.base}/v1.0/$metadata#users('{person.user_id}')/events/$entity"
     headers = {"Preference-Applied": prefer.applied} if prefer.applied else {}
     return Answer(body=f'{{"@odata.context":"{context}",{written[1:]}'.encode(), headers=headers)
 
 
-def settings(state: State, ask: Ask, issued: Issued, *, tenant: Tenant, who: str) -> Answer:
+def settings(call: Call, who: str) -> Answer:
     """Answer GET /users/{id}/mailboxSettings. Raises Refusal."""
-    asked = odata.names(ask.parameters().get("$select", ""))
-    state.counts.select("mailboxSettings", ",".join(asked))
-    person = opened(state, issued, tenant, who=who, roles=SETTINGS_ROLES)
+    asked = odata.names(call.ask.parameters().get("$select", ""))
+    call.state.counts.select("mailboxSettings", ",".join(asked))
+    person = opened(call, who, roles=SETTINGS_ROLES)
     made = _settings(person)
     for name in asked:
         if name not in made:
             message = f"Could not find a property named '{name}' on type 'microsoft.graph.mailboxSettings'."
             raise Refusal(400, "RequestBroker--ParseUri", message)
     chosen = f"({','.join(asked)})" if asked else ""
-    context = f"{ask.base}/v1.0/$metadata#users('{person.user_id}')/mailboxSettings{chosen}"
+    context = f"{call.ask.base}/v1.0/$metadata#users('{person.user_id}')/mailboxSettings{chosen}"
     shown = {name: made[name] for name in asked} if asked else made
     return json({"@odata.context": context} | shown)
 
 
-def _settings(person: Person) -> people.Row:
+def _settings(person: Person) -> dict[str, Any]:
     zone = _zone_name(person.time_zone)
     midnight = {"dateTime": "2026-01-05T00:00:00.0000000", "timeZone": "UTC"}
     replies: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Serves calendarView: the instances of a mailbox's calendar in a window, page by page, as serialised before if possible.
+"""Serves calendarView: the instances of a mailbox's calendar in a window, page by page; what was serialised is kept.
 
 The window's bounds are instants; the zone of a Prefer header changes only how times are printed.
 """
@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from deploy.sandbox import odata, rendering
 from deploy.sandbox.answers import Answer, Ask, Refusal, parameters
-from deploy.sandbox.directory import Person, Tenant
+from deploy.sandbox.calls import Call
+from deploy.sandbox.directory import Person
 from deploy.sandbox.rendering import View
-from deploy.sandbox.state import State
 from shared.contracts.values import DAY, Window
 from shared.zones import resolve, windows_name
 
@@ -37,12 +37,13 @@ class Query(Struct, frozen=True, kw_only=True):
     rest: str  # the query again, without $skip and $top, for the next link
 
 
-def calendar_view(state: State, ask: Ask, tenant: Tenant, *, person: Person, basic: bool = False) -> Answer:
+def calendar_view(call: Call, person: Person, *, basic: bool = False) -> Answer:
     """Answer GET /users/{id}/calendarView; `basic` hides what Calendars.ReadBasic may not see. Raises Refusal."""
+    ask = call.ask
     query = read(ask.query)
     prefer = odata.preferences(ask.headers.get("prefer", ""))
-    state.counts.views[person.address] += 1
-    written = _fragments(state, tenant, person, query=query, prefer=prefer, basic=basic)
+    call.state.counts.views[person.address] += 1
+    written = _fragments(call, person, query=query, prefer=prefer, basic=basic)
     size = query.top or min(prefer.page_size or DEFAULT_PAGE, LARGEST_PAGE)
     end = query.skip + size
     body = ",".join(written[query.skip : end])
@@ -63,19 +64,26 @@ def _next_link(ask: Ask, query: Query, end: int, size: int) -> str:
     return f',"@odata.nextLink":{link}'
 
 
-def _fragments(
-    state: State, tenant: Tenant, person: Person, *, query: Query, prefer: odata.Preferences, basic: bool
-) -> list[str]:
-    book = state.book(tenant, person)
-    key = (tenant.number, person.user_id, book.revision, query.window, query.select, query.descending, prefer, basic)
-    written = state.kept.get(key)
+def _fragments(call: Call, person: Person, *, query: Query, prefer: odata.Preferences, basic: bool) -> list[str]:
+    book, kept = call.state.book(call.tenant, person), call.state.kept
+    key = (
+        call.tenant.number,
+        person.user_id,
+        book.revision,
+        query.window,
+        query.select,
+        query.descending,
+        prefer,
+        basic,
+    )
+    written = kept.get(key)
     if written is None:
         select = _select(query.select, basic=basic)
         items = book.items(query.window, private=query.select is None or not rendering.PRIVATE.isdisjoint(select))
         if query.descending:
             items.reverse()
         written = rendering.fragments(items, select, view_of(prefer, person, book.revision))
-        state.kept.put(key, written)
+        kept.put(key, written)
     return written
 
 
@@ -123,8 +131,8 @@ def _is_paging(part: str) -> bool:
 
 def _window(start: str | None, end: str | None) -> Window:
     if not start or not end:
-        message = "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime."
-        raise Refusal(400, "ErrorInvalidParameter", message)
+        words = "This request requires a time window specified by the query string parameters"
+        raise Refusal(400, "ErrorInvalidParameter", f"{words} StartDateTime and EndDateTime.")
     bounds = odata.instant(start), odata.instant(end)
     if bounds[0] is None or bounds[1] is None:
         name = "StartDateTime" if bounds[0] is None else "EndDateTime"
@@ -132,10 +140,8 @@ def _window(start: str | None, end: str | None) -> Window:
     if bounds[1] <= bounds[0]:
         raise Refusal(400, "ErrorInvalidParameter", "The end of the time window must lie after its start.")
     if bounds[1] - bounds[0] > MOST_DAYS * DAY:
-        message = (
-            "Your request can't be completed. The range between the start and end dates is greater than the allowed "
-            f"range. Maximum number of days: {MOST_DAYS}"
-        )
+        words = "Your request can't be completed. The range between the start and end dates is greater than the allowed"
+        message = f"{words} range. Maximum number of days: {MOST_DAYS}"
         raise Refusal(400, "ErrorInvalidRequest", message)
     return Window(bounds[0], bounds[1])
 

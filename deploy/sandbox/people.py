@@ -1,6 +1,6 @@
-"""Serves the directory: users, groups' members, rooms and the organisation, selected, filtered and paged as Graph does.
+"""Serves the directory: users, groups' members, rooms and the organisation, selected, filtered and paged.
 
-It refuses what the directory refuses: $skip on users, mailboxSettings in a listing, advanced filters without their header.
+It refuses what the directory refuses: $skip on users, mailboxSettings in a listing, advanced filters without a header.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from deploy.sandbox import filters, odata
 from deploy.sandbox.answers import Answer, Ask, Refusal, json
-from deploy.sandbox.directory import Group, Person, Reach, Tenant
-from deploy.sandbox.state import State
+from deploy.sandbox.calls import Call
+from deploy.sandbox.directory import Group, Person, Reach
 from shared.contracts.values import Kind
 
 Row = dict[str, Any]
@@ -66,14 +66,15 @@ def row(person: Person) -> Row:
     }
 
 
-def users(state: State, ask: Ask, tenant: Tenant) -> Answer:
+def users(call: Call) -> Answer:
     """Answer GET /users. Raises Refusal."""
+    ask = call.ask
     given = ask.parameters()
-    state.counts.select("users", given.get("$select", ""))
+    call.state.counts.select("users", given.get("$select", ""))
     for name in given:
         if name in _NEVER:
             raise Refusal(400, "Request_BadRequest", f"'{name}' is not supported by the service.")
-    found: Sequence[Person] = list(tenant.people.values())
+    found: Sequence[Person] = list(call.tenant.people.values())
     if "$filter" in given:
         test = filters.reading(given["$filter"], advanced=_advanced(ask))
         found = [person for person in found if test(row(person))]
@@ -81,16 +82,20 @@ def users(state: State, ask: Ask, tenant: Tenant) -> Answer:
     return _listing(ask, found, _row_of(_selected(given)), context=f"users{_chosen(given)}")
 
 
-def user(state: State, ask: Ask, person: Person) -> Answer:
-    """Answer GET /users/{id}. Raises Refusal for an unknown property."""
-    given = ask.parameters()
-    state.counts.select("user", given.get("$select", ""))
-    context = f"{ask.base}/v1.0/$metadata#users{_chosen(given)}/$entity"
+def user(call: Call, who: str) -> Answer:
+    """Answer GET /users/{id}. Raises Refusal for an unknown user or property."""
+    person = call.tenant.person(who)
+    if person is None:
+        raise missing(who)
+    given = call.ask.parameters()
+    call.state.counts.select("user", given.get("$select", ""))
+    context = f"{call.ask.base}/v1.0/$metadata#users{_chosen(given)}/$entity"
     return json({"@odata.context": context} | _row_of(_selected(given))(person))
 
 
-def members(ask: Ask, tenant: Tenant, group_id: str, *, only_users: bool) -> Answer:
+def members(call: Call, group_id: str, *, only_users: bool) -> Answer:
     """Answer GET /groups/{id}/transitiveMembers, cast to users or mixed. Raises Refusal."""
+    ask, tenant = call.ask, call.tenant
     if group_id not in tenant.groups:
         raise missing(group_id)
     given = ask.parameters()
@@ -106,20 +111,21 @@ def members(ask: Ask, tenant: Tenant, group_id: str, *, only_users: bool) -> Ans
     return _listing(ask, people + nested, lambda made: made, context=context)
 
 
-def rooms(ask: Ask, tenant: Tenant) -> Answer:
+def rooms(call: Call) -> Answer:
     """Answer GET /places/microsoft.graph.room; the id of a place is not the id of a user."""
-    found = [person for person in tenant.people.values() if person.kind is Kind.ROOM]
-    asked = odata.names(ask.parameters().get("$select", ""))
+    found = [person for person in call.tenant.people.values() if person.kind is Kind.ROOM]
+    asked = odata.names(call.ask.parameters().get("$select", ""))
 
     def shown(person: Person) -> Row:
         made = _room(person)
         return {name: made[name] for name in dict.fromkeys(("id", *asked)) if name in made} if asked else made
 
-    return _listing(ask, found, shown, context="places/microsoft.graph.room", default=100)
+    return _listing(call.ask, found, shown, context="places/microsoft.graph.room", default=100)
 
 
-def organization(ask: Ask, tenant: Tenant) -> Answer:
+def organization(call: Call) -> Answer:
     """Answer GET /organization."""
+    ask, tenant = call.ask, call.tenant
     domain = {"capabilities": "Email", "isDefault": True, "isInitial": True, "name": tenant.domain, "type": "Managed"}
     made: Row = {
         "id": tenant.tenant_id,

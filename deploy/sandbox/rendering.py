@@ -57,17 +57,16 @@ def text(value: object) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def _when(instant: Instant, zone: ZoneInfo | None, zone_name: str) -> str:
-    return f'{{"dateTime":"{wall(instant, zone)}","timeZone":"{zone_name}"}}'
+def _when(label: str, instant: Instant, zone: ZoneInfo | None, zone_name: str) -> str:
+    return f'{label}{{"dateTime":"{wall(instant, zone)}","timeZone":"{zone_name}"}}'
 
 
 def _start(item: Item, view: View) -> str:
-    # all-day events are printed as midnights, unconverted, whatever zone was asked for
-    return _when(item.start, None if item.all_day else view.zone, view.zone_name)
+    return _when("", item.start, None if item.all_day else view.zone, view.zone_name)
 
 
 def _end(item: Item, view: View) -> str:
-    return _when(item.end, None if item.all_day else view.zone, view.zone_name)
+    return _when("", item.end, None if item.all_day else view.zone, view.zone_name)
 
 
 def event_id(item_id: str, view: View) -> str:
@@ -164,7 +163,7 @@ _WRITERS: dict[str, Write] = {
     "recurrence": _constant("null"),
     "responseStatus": lambda item, _: f'{{"response":"{item.response}","time":"{_NEVER}"}}',
     "body": _body,
-    "start": _start,
+    "start": _start,  # these two are written before the others, see `fragments`
     "end": _end,
     "location": _location,
     "locations": _locations,
@@ -199,8 +198,10 @@ _FEW = frozenset(
 
 
 class _Form(Struct, frozen=True, kw_only=True):
-    """How one $select is written: the properties of few values, the others, and the texts seen so far."""
+    """How one $select is written: whether its times are asked for, the properties of few values, and the others."""
 
+    start: bool
+    end: bool
     few: tuple[tuple[str, Write], ...]
     others: tuple[tuple[str, Write], ...]
     seen: dict[tuple[object, ...], str]
@@ -208,9 +209,10 @@ class _Form(Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=256)
 def _form(select: tuple[str, ...]) -> _Form:
-    named = [(f',"{name}":', _WRITERS[name], name in _FEW) for name in select]
+    named = [(f',"{name}":', _WRITERS[name], name in _FEW) for name in select if name not in {"start", "end"}]
     few = tuple((name, write) for name, write, is_few in named if is_few)
-    return _Form(few=few, others=tuple((name, write) for name, write, is_few in named if not is_few), seen={})
+    others = tuple((name, write) for name, write, is_few in named if not is_few)
+    return _Form(start="start" in select, end="end" in select, few=few, others=others, seen={})
 
 
 def _few_text(item: Item, view: View, form: _Form) -> str:
@@ -226,10 +228,14 @@ def fragments(items: Iterable[Item], select: tuple[str, ...], view: View) -> lis
     form = _form(select)
     head = f'{{"@odata.etag":"W/\\"{view.revision:04d}'
     middle = f'==\\"","id":"{view.prefix}'
-    others = form.others
+    others, name = form.others, view.zone_name
     written = []
     for item in items:
         own = item.item_id
-        rest = "".join([name + write(item, view) for name, write in others])
-        written.append(f'{head}{own}{middle}{own}AA="{_few_text(item, view, form)}{rest}}}')
+        # all-day events are printed as midnights, unconverted, whatever zone was asked for
+        zone = None if item.all_day else view.zone
+        start = _when(',"start":', item.start, zone, name) if form.start else ""
+        end = _when(',"end":', item.end, zone, name) if form.end else ""
+        rest = "".join([label + write(item, view) for label, write in others]) if others else ""
+        written.append(f'{head}{own}{middle}{own}AA="{_few_text(item, view, form)}{start}{end}{rest}}}')
     return written

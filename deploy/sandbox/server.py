@@ -48,6 +48,7 @@ class Sandbox(Changes):
 async def start(options: SandboxOptions) -> Sandbox:
     """Build the world, listen, and return the running sandbox. Raises OSError where the port is taken."""
     state = await asyncio.to_thread(worlds.build, options, clock=clock.now)
+    await asyncio.to_thread(state.signer.jwks)  # the key is made here, not while somebody waits for a token
     found = await asyncio.to_thread(tls.papers, options.folder, (options.host, *options.names), now=clock.now())
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:

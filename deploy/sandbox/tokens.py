@@ -6,6 +6,7 @@ It refuses an assertion whose key is not registered, whose signature does not fi
 import base64
 import binascii
 import hashlib
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -42,15 +43,19 @@ class Issued(Struct, frozen=True, kw_only=True):
 
 
 class Signer:
-    """The tenants' signing key, one for all."""
+    """The tenants' signing key, one for all; made when it is first needed, and as long-lived as the process."""
 
-    def __init__(self) -> None:
-        """Make a key that lives as long as the process."""
-        self._key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    @cached_property
+    def _key(self) -> rsa.RSAPrivateKey:
+        return rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+
+    @cached_property
+    def key_id(self) -> str:
+        """The key's name in tokens and in the key set."""
         public = self._key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        self.key_id = encode(hashlib.sha1(public, usedforsecurity=False).digest())
+        return encode(hashlib.sha1(public, usedforsecurity=False).digest())
 
     def sign(self, claims: dict[str, Any]) -> str:
         """Return a signed token of these claims (RS256)."""

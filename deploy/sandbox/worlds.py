@@ -10,13 +10,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from deploy.sandbox import calendars, directory, generator, tls
-from deploy.sandbox.calendar import Calendar, Problem, instances, read_calendar
+from deploy.sandbox.calendar import Calendar, Item, Problem, instances, read_calendar
 from deploy.sandbox.calendars import Book, Source
 from deploy.sandbox.directory import Person, Reach, Tenant
 from deploy.sandbox.options import SandboxOptions
 from deploy.sandbox.state import App, Grant, State
 from shared.contracts.values import DAY, Instant
-from shared.zones import resolve
+from shared.zones import local_midnight, resolve
 
 CLIENT_ID = "b0a1c2d3-0000-4000-8000-5a5d5b0c0de5"
 UTC = ZoneInfo("UTC")
@@ -62,7 +62,7 @@ def open_book(state: State, tenant: Tenant, person: Person, source: Source) -> B
     return book
 
 
-def empty(_window: object, _private: object) -> list[calendars.Item]:
+def empty(_window: object, _private: object) -> list[Item]:
     """Return no items: the source of a mailbox that control added."""
     return []
 
@@ -91,7 +91,7 @@ def _generated(state: State, tenant: Tenant, *, now: Instant) -> None:
 def _offset(zone: str, now: Instant) -> int:
     """Return a zone's seconds ahead of UTC at an instant."""
     # midnight of a day lies as many seconds before it in UTC as the zone is ahead
-    return now - now % DAY - calendars.local_midnight(now - now % DAY, resolve(zone) or UTC)
+    return now - now % DAY - local_midnight(now - now % DAY, resolve(zone) or UTC)
 
 
 def files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -125,10 +125,13 @@ def _from_files(state: State, folder: Path) -> None:
 
 def _read(state: State, path: Path, place: str) -> Calendar:
     try:
-        calendar = read_calendar(path.read_bytes())
+        data = path.read_bytes()
     except OSError:
         _report(state, place, Problem("", "unreadable_file"))
         return Calendar("UTC")
+    if b"BEGIN:VCALENDAR" not in data.upper():
+        _report(state, place, Problem("", "no_calendar"))
+    calendar = read_calendar(data)
     for problem in calendar.problems:
         _report(state, place, problem)
     return calendar

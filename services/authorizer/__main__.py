@@ -1,6 +1,7 @@
 """Wires the authorizer: settings, vault, store and broker are verified before the first message is taken."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -30,6 +31,7 @@ PATIENCE: Final = 30  # seconds that store and broker have at start-up
 async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
     """Keep the right to read until told to stop; raise SystemExit with a sentence where the surroundings are wrong."""
     rim.health.set("authorizer", ready=False)
+    see_ca(deployment.ca_file)
     await see_schema(rim.store)
     vault = await see_vault(deployment.keys_file, rim.store)
     await see_broker(rim.broker)
@@ -64,6 +66,15 @@ async def serve(desk: Desk, rim: Rim) -> None:
         group.create_task(keep_verifying(desk, stop=rim.stop, wakes=wakes, health=rim.health))
         group.create_task(keep_enumerating(desk, rim.broker, stop=rim.stop, wakes=wakes, health=rim.health))
         rim.health.set("authorizer", ready=True)
+
+
+def see_ca(ca_file: str) -> None:
+    """See that a private CA, if one is named, can be used. Raises SystemExit with a sentence."""
+    try:
+        if ca_file:
+            ssl.create_default_context(cafile=ca_file)
+    except OSError:  # an ssl.SSLError is one
+        raise SystemExit("busyline authorizer: the file named by BUSYLINE_CA_FILE holds no certificate") from None
 
 
 async def see_schema(store: Store) -> None:

@@ -36,7 +36,7 @@ async def known(store: Store, org_id: str, mailbox_ids: Iterable[str]) -> dict[s
     columns = mailboxes.c
     query = select(
         columns.mailbox_id, columns.bucket, columns.reason, columns.generation, columns.read_generation,
-        columns.scope_run,
+        columns.version, columns.scope_run,
     )  # fmt: skip
     found: dict[str, Known] = {}
     async with store.read() as connection:
@@ -49,7 +49,8 @@ async def known(store: Store, org_id: str, mailbox_ids: Iterable[str]) -> dict[s
 async def record(store: Store, seen: Seen, verdicts: Sequence[Verdict]) -> None:
     """Remember a page of verdicts in one transaction; doing it again changes nothing.
 
-    A time zone not learned this time is kept, and so is the time an active mailbox is due.
+    A time zone not learned this time is kept, and so is the time an active mailbox is due. What was read of one that
+    is not active no longer counts.
     """
     table = mailboxes.c
     insert = store.upsert(mailboxes)
@@ -61,12 +62,25 @@ async def record(store: Store, seen: Seen, verdicts: Sequence[Verdict]) -> None:
         | {
             "time_zone": case((new.time_zone == "", table.time_zone), else_=new.time_zone),
             "due_at": case((new.due_at.is_(None), null()), else_=func.coalesce(table.due_at, new.due_at)),
+            "read_generation": case((new.bucket == Bucket.ACTIVE, table.read_generation), else_=null()),
             "lease_id": case((table.lease_id == seen.lease, null()), else_=table.lease_id),
         },
     )
+    if not verdicts:
+        return
     async with store.write() as connection:
         for part in _parts(verdicts):
             await connection.execute(statement, [_record(seen, verdict) for verdict in part])
+
+
+async def mark_seen(store: Store, seen: Seen, mailbox_ids: Sequence[str]) -> None:
+    """Remember that this run has seen these mailboxes, and nothing else of them yet."""
+    if not mailbox_ids:
+        return
+    async with store.write() as connection:
+        for part in _parts(mailbox_ids):
+            here = and_(mailboxes.c.org_id == seen.org_id, mailboxes.c.mailbox_id.in_(part))
+            await connection.execute(update(mailboxes).where(here).values(seen_run=seen.run))
 
 
 async def mark_scope(store: Store, seen: Seen, members: Sequence[tuple[str, str]]) -> None:

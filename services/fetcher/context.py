@@ -1,4 +1,4 @@
-"""What the fetcher's handlers share, and the question each message is asked first: does its organisation still stand?"""
+"""What the fetcher's handlers share, and what each message is asked first: whether its organisation still stands."""
 
 from msgspec import Struct
 

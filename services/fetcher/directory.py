@@ -45,6 +45,7 @@ class DirectoryUser(Struct, frozen=True, rename="camel"):
     mail: str | None = None
     user_principal_name: str | None = None
     user_type: str | None = None
+    on_premises_sync_enabled: bool | None = None
 
 
 class MailboxSettings(Struct, frozen=True, rename="camel"):
@@ -80,6 +81,7 @@ class Known(Struct, frozen=True, kw_only=True):
     reason: str | None
     generation: Generation
     read_generation: Generation | None
+    version: int = 0
     scope_run: str | None = None
 
 
@@ -116,6 +118,8 @@ def after_asking(user: DirectoryUser, scope: Scope, answer: Answer) -> Verdict:
         kind = _kind(answer.settings.user_purpose)
         zone = (answer.settings.time_zone or "")[:128]
     bucket, reason = _judge(answer)
+    if bucket is Bucket.NO_MAILBOX and user.on_premises_sync_enabled:
+        bucket, reason = Bucket.ON_PREMISES, "hosted_on_premises"  # it has an address, and its home is elsewhere
     if kind in (Kind.ROOM, Kind.EQUIPMENT) and not scope.rooms:
         bucket, reason = Bucket.EXCLUDED, "rooms_excluded"
     return Verdict(
@@ -147,7 +151,12 @@ def follow(verdict: Verdict, known: Known | None, generation: Generation) -> Ste
         kept = replace(verdict, bucket=known.bucket, reason=known.reason) if known.bucket in TRIED else verdict
         return Step(verdict=kept, read=read)
     changed = (known.bucket, known.reason, known.generation) != (verdict.bucket, verdict.reason, generation)
-    return Step(verdict=verdict, unreadable=changed and known.bucket in PUBLISHED)
+    return Step(verdict=verdict, unreadable=changed and _is_held(known))
+
+
+def _is_held(known: Known) -> bool:
+    """Say whether consumers may hold something of a mailbox: one that was never let in was never told of."""
+    return known.bucket is Bucket.ACTIVE or (known.bucket in PUBLISHED and known.version > 0)
 
 
 def address_of(user: DirectoryUser) -> str:

@@ -83,7 +83,7 @@ def claim(row: Row | None, wish: Claim) -> Change:
         return Change(answer=Claimed.UNKNOWN)
     if row.bucket not in READABLE:
         return Change(answer=Claimed.NOT_READ)
-    if row.read_generation == wish.lease.generation and row.read_at is not None and row.read_at >= wish.since:
+    if _answers(row, wish):
         return Change(answer=Claimed.ANSWERED)
     if _held(row, wish):
         return Change(row=replace(row, dirty=True), answer=Claimed.HELD)
@@ -93,6 +93,13 @@ def claim(row: Row | None, wish: Claim) -> Change:
 def leave(row: Row | None, wish: Claim) -> Change:
     """Take the lease over from whoever reads: a mailbox that leaves must not be published by them."""
     return Change(answer=Claimed.UNKNOWN) if row is None else _take(row, wish)
+
+
+def _answers(row: Row, wish: Claim) -> bool:
+    """Say whether what consumers hold of the mailbox now was read since then, under this generation."""
+    if row.bucket is not Bucket.ACTIVE or row.read_generation != wish.lease.generation:
+        return False
+    return row.read_at is not None and row.read_at >= wish.since
 
 
 def _held(row: Row, wish: Claim) -> bool:
@@ -182,6 +189,7 @@ def remove(row: Row | None, lease: Lease) -> Change:
         reason=LEFT,
         dirty=False,
         due_at=None,
+        read_generation=None,
         lease_id=None if mine else row.lease_id,
         lease_until=None if mine else row.lease_until,
     )
@@ -200,4 +208,4 @@ def next_due(now: Instant, interval: int, mailbox_id: str) -> Instant:
 
 def next_try(now: Instant, failures: int) -> Instant:
     """Return when a failing mailbox is tried again, `failures` in a row behind it."""
-    return now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
+    return now + min(LONGEST_PAUSE, FIRST_PAUSE << min(max(failures, 0), 10))

@@ -62,11 +62,14 @@ async def enumerate_page(context: Context, message: MailboxEnumerate, delivery: 
 
 async def _place(context: Context, message: MailboxEnumerate, first: Place) -> Place | None:
     """Return where the page lies, beginning the run where none is named; None where another run counts."""
-    if not message.stage:
-        await runs.begin(context.store, message.org_id, run=message.run, generation=message.generation, now=clock.now())
-        return first
     present = await runs.present(context.store, message.org_id)
-    return paging.parse(message.stage) if present is not None and present.run == message.run else None
+    counts = present is not None and present.run == message.run
+    if message.stage:
+        return paging.parse(message.stage) if counts else None
+    if not counts:
+        run, generation = message.run, message.generation
+        await runs.begin(context.store, message.org_id, run=run, generation=generation, now=clock.now())
+    return first
 
 
 def _anew(message: MailboxEnumerate, place: Place) -> MailboxEnumerate:

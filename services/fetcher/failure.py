@@ -14,7 +14,7 @@ from shared.contracts.values import Bucket
 from shared.graph import GraphError
 from shared.identity import IdentityError
 
-PAUSE: Final = 10.0  # seconds, where a throttled answer names none
+PAUSE: Final = 5.0  # seconds, where a throttled answer names none
 LONG_PAUSE: Final = 600.0  # seconds until an organisation's trouble is looked at again
 LONGEST_STEP: Final = 300.0
 PAUSED: Final = "tenant_paused"  # our own code: the tenant is paused, nothing was sent
@@ -49,10 +49,14 @@ def of_reading(error: GraphError | IdentityError, attempt: int) -> Fate:
     """Return the fate of a reading that failed in its `attempt`th try."""
     if isinstance(error, IdentityError):
         return _identity(error)
-    code = error.code.lower()
-    match error.status:
-        case 429:
-            return Fate(whose=Whose.PASSING, reason="throttled", after=_ordered(error, PAUSE))
+    if error.status == 429:
+        return Fate(whose=Whose.PASSING, reason="throttled", after=_ordered(error, PAUSE))
+    return _lasting(error.status, error.code.lower()) or _passing(error, attempt)
+
+
+def _lasting(status: int, code: str) -> Fate | None:
+    """Return the fate of what will not pass by itself; a 403 or 404 of another code may come from a proxy, and may."""
+    match status:
         case 401:
             return Fate(whose=Whose.ORG, reason="token_rejected", after=LONG_PAUSE)
         case 403 if code in _DIRECTORY_DENIALS:
@@ -63,11 +67,11 @@ def of_reading(error: GraphError | IdentityError, attempt: int) -> Fate:
             return Fate(whose=Whose.MAILBOX, reason="access_denied", bucket=Bucket.DENIED)
         case 404 if code in NO_MAILBOX:
             return Fate(whose=Whose.MAILBOX, reason="no_mailbox", bucket=Bucket.NO_MAILBOX)
-    return _passing(error, attempt)
+    return None
 
 
 def of_enumeration(error: GraphError | IdentityError, attempt: int) -> Fate:
-    """Return the fate of a directory page that failed in its `attempt`th try; throttling there is the whole tenant's."""
+    """Return the fate of a directory page that failed in its `attempt`th try; throttling there is the tenant's."""
     if isinstance(error, IdentityError):
         return _identity(error)
     match error.status:
@@ -83,7 +87,7 @@ def of_enumeration(error: GraphError | IdentityError, attempt: int) -> Fate:
 
 def _identity(error: IdentityError) -> Fate:
     if error.transient:
-        after = error.retry_after if error.retry_after is not None else PAUSE * 3
+        after = error.retry_after if error.retry_after is not None else PAUSE * 4
         paused = error.retry_after is not None
         return Fate(whose=Whose.PASSING, reason=word(error.reason), after=max(after, 1.0), pause_tenant=paused)
     return Fate(whose=Whose.ORG, reason=word(error.reason), after=LONG_PAUSE)

@@ -18,7 +18,6 @@ from shared.errors import Retry
 from shared.graph import GraphError
 from shared.identity import IdentityError
 
-
 LARGEST_SNAPSHOT: Final = 15 * 2**20  # bytes; a broker takes 16 MiB
 MANY_EVENTS: Final = 1000  # so many never come near it
 

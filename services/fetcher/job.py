@@ -1,13 +1,13 @@
-"""One page's work of an enumeration: for which org and run, at which place, and the message that goes on from there."""
+"""One page's work of an enumeration: for which org and run, at which place, and which message goes on from there."""
 
 from typing import Final
 
 from msgspec import Struct, field
 
 from services.fetcher import paging
+from services.fetcher.census import Seen
 from services.fetcher.directory import DirectoryUser
 from services.fetcher.due import Lease
-from services.fetcher.census import Seen
 from services.fetcher.paging import Place
 from shared.connections import Connected
 from shared.contracts.messages import MailboxEnumerate
@@ -54,7 +54,7 @@ class Job(Struct, frozen=True, kw_only=True):
         )
 
     def following(self, link: str | None) -> tuple[MailboxEnumerate, ...]:
-        """Return the message for the next page, or for the next stage after the last one. Raises LinkLoop, GraphError."""
+        """Return the message for the next page, or for the next stage after the last. Raises LinkLoop, GraphError."""
         if link is None:
             place = paging.after(self.place, self.org.policy.scope)
             return () if place is None else (self.message(place),)

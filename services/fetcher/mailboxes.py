@@ -3,13 +3,12 @@
 It decides nothing: every change of a row is a pure step handed in.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Update, and_, bindparam, case, exists, func, null, or_, select, tuple_, update
+from sqlalchemy import Update, bindparam, exists, select, tuple_, update
 
-from services.fetcher.directory import Known, Verdict
 from services.fetcher.due import Change, Claimed, Row
 from shared.coalesce import Coalesce
 from shared.contracts.values import Bucket, Generation, Instant, Kind
@@ -23,7 +22,8 @@ TOGETHER: Final = 64  # steps in one transaction
 AT_ONCE: Final = 200  # rows in one statement; SQLite binds 32,766 values, old builds 999
 
 _WRITTEN: Final = (
-    "version", "lease_id", "lease_until", "dirty", "read_at", "read_generation", "failures", "bucket", "reason", "due_at",
+    "version", "lease_id", "lease_until", "dirty", "read_at", "read_generation", "failures", "bucket", "reason",
+    "due_at",
 )  # fmt: skip
 READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", *_WRITTEN)
 _KEY: Final = tuple_(mailboxes.c.org_id, mailboxes.c.mailbox_id)
@@ -117,7 +117,7 @@ class Mailboxes:
         """Return mailboxes, with their generations, that were once read and now are in no readable bucket, by key."""
         query = (
             select(*(mailboxes.c[name] for name in READ), mailboxes.c.generation)
-            .where(mailboxes.c.version > 0, mailboxes.c.bucket != Bucket.ACTIVE, _KEY > tuple_(*key))
+            .where(mailboxes.c.version > 0, mailboxes.c.bucket != Bucket.ACTIVE, tuple_(*key) < _KEY)
             .order_by(mailboxes.c.org_id, mailboxes.c.mailbox_id)
             .limit(limit)
         )

@@ -26,7 +26,7 @@ async def poll(context: Context, broker: Broker, stop: asyncio.Event) -> None:
             while await publish_due(context, broker, clock.now()) == PAGE and not stop.is_set():
                 pass
         except Exception as error:  # noqa: BLE001 -- polling outlives whatever befalls the store
-            context.log.error("polling.failed", **logs.failure(error))
+            context.log.error("polling.failed", **logs.failure(error))  # noqa: TRY400 -- never its text
         try:
             await asyncio.wait_for(stop.wait(), INTERVAL)
         except TimeoutError:

@@ -19,7 +19,7 @@ _HEADERS: Final = {"Prefer": selection.PREFER}
 
 async def whole_window(client: GraphClient, mailbox_id: str, *, window: Window, policy: Policy) -> tuple[RawEvent, ...]:
     """Return every event of the window, each once. Raises GraphError and IdentityError."""
-    kind = PageWithDetails if policy.detail is Detail.DETAILS else Page
+    kind: type[Page | PageWithDetails] = PageWithDetails if policy.detail is Detail.DETAILS else Page
     found: list[RawEvent] = []
     for span in selection.spans(window):
         link: str | None = selection.first_page(mailbox_id, span, policy)

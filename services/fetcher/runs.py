@@ -1,7 +1,7 @@
 """What is known of each organisation's enumerations, in the store: which run counts, its pause, its last trouble."""
 
 from msgspec import Struct
-from sqlalchemy import Update, select, update
+from sqlalchemy import Update, case, select, update
 
 from shared.contracts.values import Generation, Instant
 from shared.store import Store
@@ -17,13 +17,12 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 async def begin(store: Store, org_id: str, *, run: str, generation: Generation, now: Instant) -> None:
-    """Let this run count from now on; a pause or trouble of an earlier generation is over."""
+    """Let this run count from now on; trouble of an earlier run is over, a pause only with its generation."""
     insert = store.upsert(enumerations).values(org_id=org_id, run=run, generation=generation, started_at=now)
+    same = enumerations.c.generation == generation
     fresh = {"run": run, "generation": generation, "started_at": now, "finished_at": None}
-    statement = insert.on_conflict_do_update(
-        index_elements=["org_id"],
-        set_=fresh | {"paused_until": None, "last_error": None, "last_error_at": None},
-    )
+    rest = {"last_error": None, "last_error_at": None, "paused_until": case((same, enumerations.c.paused_until))}
+    statement = insert.on_conflict_do_update(index_elements=["org_id"], set_=fresh | rest)
     async with store.write() as connection:
         await connection.execute(statement)
 

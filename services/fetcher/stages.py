@@ -23,6 +23,7 @@ from shared.graph import GraphError
 SWEPT: Final = 200  # rows a sweep's message looks at
 MEMBERS: Final = 999
 ROOMS: Final = 100
+_USER: Final = "id,mail,userPrincipalName,userType,onPremisesSyncEnabled"
 _ADVANCED: Final = {"ConsistencyLevel": "eventual"}  # not carried by nextLink: sent with every page
 
 
@@ -51,28 +52,33 @@ async def groups(context: Context, job: Job) -> Done:
         await runs.trouble(context.store, job.org.org_id, reason="scope_group_missing", now=job.now)
         return Done(messages=job.following(None))
     members = [(user.id, address) for user in _usable(page.value) if (address := directory.address_of(user))]
-
-    async def remember() -> None:
-        await census.mark_scope(context.store, job.seen, members)
-
-    return Done(messages=job.following(page.next_link), commit=remember)
+    following = job.following(page.next_link)
+    await census.mark_scope(context.store, job.seen, members)  # first: the next page may be looked at at once
+    return Done(messages=following)
 
 
 async def users(context: Context, job: Job) -> Done:
-    """Put one page of the directory into buckets; readings follow for mailboxes that need one."""
-    start = f"/users?$select=id,mail,userPrincipalName,userType&$top={context.settings.directory_page}"
+    """Put one page of the directory into buckets; readings follow for mailboxes that need one.
+
+    Who stays is remembered first, because the readings look for it, and asked for again if the page is done again.
+    Who leaves is remembered after consumers were told.
+    """
+    start = f"/users?$select={_USER}&$top={context.settings.directory_page}"
     page = await job.client.get(job.cursor or start, DirectoryPage)
     following = job.following(page.next_link)
     found = _usable(page.value)
     known = await census.known(context.store, job.org.org_id, (user.id for user in found))
     steps = await _judge(job, found, known)
     leaving = [step for step in steps if step.unreadable]
-    rows = await _take(context, job, [step.verdict.mailbox_id for step in leaving])
+    await census.record(context.store, job.seen, [step.verdict for step in steps if not step.unreadable])
+    names = [step.verdict.mailbox_id for step in leaving]
+    await census.mark_seen(context.store, job.seen, names)  # or the sweep, if it comes first, removes them as well
+    rows = await _take(context, job, names)
     gone = [_gone(job, rows[step.verdict.mailbox_id], step) for step in leaving if step.verdict.mailbox_id in rows]
     reads = [_read(job, step.verdict.mailbox_id) for step in steps if step.read]
 
     async def remember() -> None:
-        await census.record(context.store, job.seen, [step.verdict for step in steps])
+        await census.record(context.store, job.seen, [step.verdict for step in leaving])
 
     return Done(messages=(*gone, *reads, *following), commit=remember)
 
@@ -103,11 +109,9 @@ async def rooms(context: Context, job: Job) -> Done:
         await runs.trouble(context.store, job.org.org_id, reason="rooms_forbidden", now=job.now)
         return Done(messages=job.following(None))
     addresses = [room.email_address.lower() for room in page.value if room.email_address]
-
-    async def remember() -> None:
-        await census.mark_rooms(context.store, job.seen, addresses)
-
-    return Done(messages=job.following(page.next_link), commit=remember)
+    following = job.following(page.next_link)
+    await census.mark_rooms(context.store, job.seen, addresses)
+    return Done(messages=following)
 
 
 async def sweep(context: Context, job: Job) -> Done:

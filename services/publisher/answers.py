@@ -41,7 +41,7 @@ class Availability(PublicMessage, frozen=True, kw_only=True, omit_defaults=True)
     time_zone: str
     version: Version
     as_of: Moment
-    coverage: Literal["full"] = field()
+    coverage: Literal["full"]
     privacy: Privacy
     window: Span
     start: Moment = field(name="from")

@@ -17,15 +17,17 @@ APART = 8 * DAY  # ranges closer than this are told as one: an update costs more
 def changed(old: Timeline | None, new: Timeline) -> tuple[Window, ...]:
     """Return the ranges [start, end) that changed: sorted, inside the new window, at least eight days apart.
 
-    Newly covered time has changed. Everything has where there was nothing before, or where the same times would now
-    mean something else: another generation, coverage, privacy, zone or address.
+    Newly covered time has changed; where the window only shrank, one range tells of it. Everything has where there was
+    nothing before, or where the same times would now mean something else: another generation, coverage, privacy, zone,
+    address.
     """
     if old is None or _terms(old) != _terms(new):
         return (new.window,)
     if new.coverage is Coverage.UNKNOWN:
         return ()
     ranges = chain(_uncovered(old.window, new.window), _redrawn(old, new), _rewritten(old, new))
-    return _joined(_clipped(ranges, new.window))
+    told = _joined(_clipped(ranges, new.window))
+    return told if told or old.window == new.window else (new.window,)
 
 
 def _terms(timeline: Timeline) -> tuple[object, ...]:

@@ -3,47 +3,79 @@
 Details published under an older generation than the org's present one are not read: its policy may forbid them now.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.access import Org
 from services.publisher.reach import reached
 from services.publisher.timeline import GONE, Timeline, from_row
-from shared.contracts.values import Bucket
 from shared.store import Store
 from shared.tables import mailboxes, timelines, updates
 
-_AT_ONCE = 200  # mailboxes a query
-_GONE = [bucket.value for bucket in GONE]
 NOT_READ_YET = "not_read_yet"
+_GONE = sorted(bucket.value for bucket in GONE)
 
 
-class Unread(Struct, frozen=True):
-    """A mailbox that is known of and of which nothing was published yet."""
+class Shown(Struct, frozen=True):
+    """What is published of a mailbox, and the place in the update log of its last update (0: none).
 
-    mailbox_id: str
-    address: str
+    Without a timeline the mailbox is known and nothing was published of it yet, for `reason`.
+    """
 
-
-Shown = Timeline | Unread
+    timeline: Timeline | None
+    position: int = 0
+    reason: str = NOT_READ_YET
 
 
 async def published(store: Store, org: Org, names: Sequence[str]) -> dict[str, Shown]:
-    """Return what is published of each of the mailboxes named (by address or id, in lower case) that exists."""
-    found: dict[str, Shown] = {}
-    async with reached():
-        for start in range(0, len(names), _AT_ONCE):
-            found |= await _some(store, org, names[start : start + _AT_ONCE])
+    """Return what is published of those of the mailboxes named, by address or by id, that the org has."""
+    async with reached(), store.read() as connection:
+        found = await _by_name(connection, org, names)
+        if missing := [name for name in names if name not in found]:
+            found |= await _not_published(connection, org, missing)
     return found
 
 
-async def position_of(store: Store, timeline: Timeline) -> int:
-    """Return the place in the update log of the last update of a mailbox; 0 where there is none."""
-    last = select(func.max(updates.c.position)).where(
-        updates.c.org_id == timeline.org_id, updates.c.mailbox_id == timeline.mailbox_id
+async def _by_name(connection: AsyncConnection, org: Org, names: Collection[str]) -> dict[str, Shown]:
+    told = and_(updates.c.org_id == timelines.c.org_id, updates.c.mailbox_id == timelines.c.mailbox_id)
+    last = select(func.max(updates.c.position)).where(told).correlate(timelines).scalar_subquery()
+    query = select(timelines, last.label("position")).where(_named(timelines, org, names)).order_by(timelines.c.as_of)
+    found: dict[str, Shown] = {}
+    for row in (await connection.execute(query)).mappings():
+        shown = Shown(_allowed(from_row(dict(row)), org), row["position"] or 0)
+        found |= {row["mailbox_id"]: shown, row["address"]: shown}  # of two with one address the latest read counts
+    return found
+
+
+async def _not_published(connection: AsyncConnection, org: Org, names: Collection[str]) -> dict[str, Shown]:
+    """Return the mailboxes known under these names only to the directory: not read yet, or renamed since."""
+    columns = (mailboxes.c.mailbox_id, mailboxes.c.address, mailboxes.c.reason)
+    rows = (await connection.execute(select(*columns).where(_named(mailboxes, org, names)))).all()
+    if not rows:
+        return {}
+    renamed = await _by_name(connection, org, [row.mailbox_id for row in rows])
+    found: dict[str, Shown] = {}
+    for row in rows:
+        shown = renamed.get(row.mailbox_id) or Shown(None, reason=row.reason or NOT_READ_YET)
+        found |= {row.mailbox_id: shown, row.address: shown}
+    return found
+
+
+def _named(table: Table, org: Org, names: Collection[str]) -> ColumnElement[bool]:
+    return and_(
+        table.c.org_id == org.org_id,
+        or_(table.c.address.in_(names), table.c.mailbox_id.in_(names)),
+        table.c.bucket.not_in(_GONE),
     )
-    async with reached(), store.read() as connection:
-        return (await connection.execute(last)).scalar_one() or 0
+
+
+def _allowed(timeline: Timeline, org: Org) -> Timeline:
+    if timeline.generation == org.generation:
+        return timeline
+    changes: dict[str, Any] = {"events": None}
+    return msgspec.structs.replace(timeline, **changes)

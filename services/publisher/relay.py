@@ -39,6 +39,7 @@ class Page(Struct, frozen=True):
 async def relay(store: Store, broker: Broker, *, health: Health, woken: asyncio.Event, stop: asyncio.Event) -> None:
     """Announce the update log until `stop` is set. `woken` is set by the writer in the same process."""
     begun = False
+    health.set("publisher.relay", ready=False)
     while not stop.is_set():
         woken.clear()
         looked_at = 0
@@ -129,8 +130,8 @@ async def _announce(broker: Broker, rows: Sequence[Told]) -> None:
     try:
         async with asyncio.timeout(PATIENCE):
             await broker.announce([announcement(told) for told in rows])
-    except TimeoutError:
-        raise Retry("broker_unavailable", counted=False) from None
+    except OSError as error:  # TimeoutError is one of them
+        raise Retry("broker_unavailable", counted=False) from error
 
 
 async def _advance(connection: AsyncConnection, position: int) -> None:

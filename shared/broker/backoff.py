@@ -11,7 +11,7 @@ Trouble = (OSError, AMQPError, EOFError)
 
 def pause(failures: int) -> float:
     """Return seconds to wait after so many failures in a row, spread so that services do not return in step."""
-    most = min(LONGEST, 0.2 * 2 ** min(failures, 10))
+    most = min(LONGEST, 0.2 * 2.0 ** min(failures, 10))
     return most * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads load, guards nothing
 
 

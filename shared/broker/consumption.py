@@ -11,7 +11,6 @@ from contextlib import suppress
 from ssl import SSLWantReadError
 from typing import Any
 
-import kombu
 from amqp import spec
 from amqp.exceptions import AMQPError
 
@@ -42,23 +41,26 @@ class Consumption:
         self._keeper = loop.create_task(self._keep())
 
     def settle(self, taken: Taken) -> None:
+        """Acknowledge, in silence where the delivery's channel is gone."""
         taken.source.settle(taken)
 
     def release(self, taken: Taken) -> None:
+        """Put a delivery back, in silence where its channel is gone."""
         taken.source.release(taken)
 
     def pause(self) -> None:
+        """Take no more, and open no further connection."""
         self._keeper.cancel()
         if self._wire is not None:
             self._wire.pause()
 
     async def close(self) -> None:
+        """Close; the broker puts back what was neither settled nor released."""
         self._keeper.cancel()
         await asyncio.gather(self._keeper, return_exceptions=True)
         if self._wire is not None:
             await self._wire.close()
-        if not self.failed.done():
-            self.failed.cancel()
+        self.failed.cancel()
 
     async def _keep(self) -> None:
         failures, ever = 0, False
@@ -76,11 +78,11 @@ class Consumption:
                 continue
             failures, ever = 0, True
             self._log.info("broker.connected")
-            error = await self._wire.lost
+            reason = await self._wire.lost
             self._wire.drop()
             self._wire = None
             failures = 1
-            self._log.warning("broker.lost", error_type=type(error).__name__)
+            self._log.warning("broker.lost", error_type=type(reason).__name__)
             await asyncio.sleep(backoff.pause(failures))
 
     async def _opened(self) -> "_Line":
@@ -94,7 +96,7 @@ class Consumption:
         return _Line(connection, sources, self._take)
 
 
-def _open(address: Address, wanted: Mapping[str, int]) -> tuple[kombu.Connection, list[Source]]:
+def _open(address: Address, wanted: Mapping[str, int]) -> tuple[Any, list[Source]]:
     connection = declare.connect(address)
     try:
         declare.topology_on(connection)
@@ -104,13 +106,13 @@ def _open(address: Address, wanted: Mapping[str, int]) -> tuple[kombu.Connection
         raise
 
 
-def _source(connection: kombu.Connection, queue: str, prefetch: int) -> Source:
+def _source(connection: Any, queue: str, prefetch: int) -> Source:
     channel = connection.channel()
     channel.auto_decode = False
     return Source(queue, channel, prefetch=prefetch, multiple=True)
 
 
-def _discard(opening: "asyncio.Future[tuple[kombu.Connection, list[Source]]]") -> None:
+def _discard(opening: "asyncio.Future[tuple[Any, list[Source]]]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result()[0].collect()
 
@@ -133,7 +135,7 @@ def _read(source: Source, raw: Any) -> Taken:
 class _Line:
     """One connection: its socket watched, its heartbeats sent, its loss told once."""
 
-    def __init__(self, connection: kombu.Connection, sources: list[Source], take: Callable[[Taken], None]) -> None:
+    def __init__(self, connection: Any, sources: list[Source], take: Callable[[Taken], None]) -> None:
         self.lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._kombu = connection
@@ -141,7 +143,7 @@ class _Line:
         self._sources = sources
         self._buffer = bytearray()
         self._sock = self._amqp.sock
-        self._sock.setblocking(False)
+        self._sock.settimeout(0)
         self._loop.add_reader(self._sock, self._on_readable)
         self._beat = self._loop.call_later(declare.HEARTBEAT / 4, self._heartbeat)
         for source in sources:

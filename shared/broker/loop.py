@@ -4,6 +4,7 @@ A delivery is acknowledged only after what its handler returned is confirmed and
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from shared.broker import fates, parked, wire
 from shared.broker.fates import Again, Back, Limits, Park
 from shared.broker.interface import Consumer, Delivery, Unroutable
 from shared.broker.wire import Letter, Taken
-from shared.errors import Halt, Reject
+from shared.errors import Fate, Halt, Reject
 
 Send = Callable[[Sequence[Letter]], Awaitable[None]]
 
@@ -70,7 +71,7 @@ async def run(
         for consumer in consumers
         for number in range(consumer.in_flight)
     ]
-    stopped = asyncio.ensure_future(stop.wait())
+    stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({stopped, shift.halted, consumption.failed}, return_when=asyncio.FIRST_COMPLETED)
         consumption.pause()
@@ -100,6 +101,7 @@ class Shift:
         self._hands = {each.queue: each.in_flight for each in consumers}
         self._ending = False
         self._log = logs.get(service)
+        self._tells_all = self._log.is_enabled_for(logging.DEBUG)
 
     def take(self, taken: Taken) -> None:
         """Lay a delivery in its line."""
@@ -128,8 +130,8 @@ class Shift:
         except Exception as error:  # noqa: BLE001 -- every error has a fate
             outcome = await self._fallen(taken, error, send)
         if isinstance(outcome.fate, Back):
-            consumption.release(taken)
             self._halt(outcome.fate.halt)
+            consumption.release(taken)
         elif outcome is not STALE:
             consumption.settle(taken)
         self._note(taken, outcome, asyncio.get_running_loop().time() - started)
@@ -153,31 +155,33 @@ class Shift:
         return DONE
 
     async def _fallen(self, taken: Taken, error: Exception, send: Send) -> Outcome:
+        if not isinstance(error, Fate | Unroutable):
+            self._log.error("message.failed", queue=taken.queue, reason="bug", **logs.failure(error))
         fate = fates.fate_of(error, attempt=taken.attempt, limits=self.limits)
         now = clock.exact()
         try:
             match fate:
                 case Again():
                     await send((_retried(taken, fate, now),))
-                    outcome = Outcome("retried", fate)
+                    return Outcome("retried", fate)
                 case Park():
                     await send((parked.letter(taken, fate, now=int(now)),))
-                    outcome = Outcome("parked", fate)
+                    return Outcome("parked", fate)
                 case Back():
-                    outcome = Outcome("halted", fate)
-        except Unroutable:  # even our own queues are not there: nothing can be done with any message
-            outcome = Outcome("halted", Back(halt=Halt("topology_missing")))
-        if getattr(fate, "error_type", "") and getattr(fate, "reason", "") in ("bug", "unroutable"):
-            self._log.error("message.failed", queue=taken.queue, reason=fate.reason, **logs.failure(error))  # type: ignore[union-attr]
-        return outcome
+                    return Outcome("halted", fate)
+        except Unroutable:  # not even our own queues are there: nothing can be done with any message
+            return Outcome("halted", Back(halt=Halt("topology_missing")))
 
     def _halt(self, error: Exception) -> None:
+        self._ending = True
         if not self.halted.done():
             self.halted.set_exception(error)
 
     def _note(self, taken: Taken, outcome: Outcome, seconds: float) -> None:
-        say = self._log.debug if outcome.fate is None else self._log.warning
-        say("message.handled", **_line(taken, outcome, seconds))
+        if outcome.fate is not None:
+            self._log.warning("message.handled", **_line(taken, outcome, seconds))
+        elif self._tells_all:
+            self._log.debug("message.handled", **_line(taken, outcome, seconds))
 
 
 def _delivery(taken: Taken) -> Delivery:

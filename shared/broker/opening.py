@@ -6,16 +6,18 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from shared import clock
-from shared.broker import address, loop, memory, parked, topology, wire
+from shared.broker import address, loop, parked, topology, wire
 from shared.broker.fates import Limits
 from shared.broker.interface import Broker, Consumer, Outgoing, Parked
+from shared.broker.memory import Memory
 from shared.broker.rabbit import Rabbit
-from shared.broker.wire import Headers, Letter
+from shared.broker.space import Space
+from shared.broker.wire import Letter
 from shared.contracts.messages import Message
 
 Tap = Callable[[str, bytes, Mapping[str, object]], None]
 
-_spaces: "WeakValueDictionary[str, memory.Space]" = WeakValueDictionary()  # what memory://name means in this process
+_spaces: "WeakValueDictionary[str, Space]" = WeakValueDictionary()  # what memory://name means in this process
 
 
 class Engine(loop.Engine, Protocol):
@@ -47,11 +49,11 @@ def _engine(url: str) -> Engine:
     if scheme != "memory" or not separator:
         return Rabbit(address.parse(url))
     space = _spaces.get(name) if name else None
-    if space is None:
-        space = memory.Space()
+    if space is None or space.closed:
+        space = Space()
         if name:
             _spaces[name] = space
-    return memory.Memory(space)
+    return Memory(space)
 
 
 class _Open:

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 import pika
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from shared import logs
 from shared.broker import backoff, link
@@ -19,6 +19,7 @@ from shared.broker.interface import Unroutable
 from shared.broker.wire import Letter
 from shared.errors import Halt
 
+_FOR_GOOD = {403, 406}  # no right to the exchange, or a body it will not take: the same again would fare the same
 UNCONFIRMED = 256  # letters in flight; more bring nothing, fewer cost much
 
 
@@ -113,9 +114,11 @@ class Publisher:
                 continue
             failures, ever = 1, True
             self._repost()
-            error = await lost
+            reason = await lost
             self._channel = None
-            self._log.warning("publisher.lost", error_type=type(error).__name__)
+            if isinstance(reason, ChannelClosedByBroker) and reason.reply_code in _FOR_GOOD:
+                self._fail(Halt("broker_refused", str(reason.reply_code)))
+            self._log.warning("publisher.lost", error_type=type(reason).__name__)
             await asyncio.sleep(backoff.pause(failures))
 
     async def _open(self) -> "asyncio.Future[BaseException]":
@@ -173,12 +176,17 @@ class Publisher:
         else:
             entry.confirmed.set_exception(error)
 
+    def _fail(self, error: Exception) -> None:
+        """Tell whoever has letters under way; which of them the broker meant it does not say."""
+        entries, self._sent = list(self._sent.values()), {}
+        for entry in entries:
+            self._settle(entry, error)
+
     def _give_up(self, error: Exception) -> None:
         self._over, self._channel = error, None
-        entries = [*self._sent.values(), *self._waiting]
-        self._sent.clear()
-        self._waiting.clear()
-        for entry in entries:
+        waiting, self._waiting = self._waiting, deque()
+        self._fail(error)
+        for entry in waiting:
             self._settle(entry, error)
 
 

@@ -21,16 +21,21 @@ class Rabbit:
     def __init__(self, address: Address) -> None:
         """Connect when first asked for something."""
         self._address = address
-        self._publisher = Publisher(address, self._declared)
+        self._publisher = Publisher(address, self._declare)
+        self._declared = False
 
     async def send(self, letters: Sequence[Letter]) -> None:
+        """Return once every letter is confirmed. Raises Unroutable, or Halt where the broker refuses us by name."""
         await self._publisher.send(letters)
 
     def consume(self, wanted: Mapping[str, int], take: Callable[[Taken], None]) -> Consumption:
+        """Begin deliveries."""
         return Consumption(self._address, wanted, take)
 
     async def browse(self, queue: str) -> "_Browser":
-        await self._declared()
+        """Look through a queue by hand. Raises OSError, AMQPError."""
+        if not self._declared:
+            await self._declare()
         connection, lost = await link.connect(self._address)
         try:
             return _Browser(connection, await link.channel(connection, lost), queue)
@@ -39,20 +44,24 @@ class Rabbit:
             raise
 
     async def depth(self, queue: str) -> int:
-        await self._declared()
+        """Return how many messages wait in a queue. Raises OSError, AMQPError."""
+        if not self._declared:
+            await self._declare()
         connection, lost = await link.connect(self._address)
         try:
             channel = await link.channel(connection, lost)
-            (frame,) = await link.ask(channel, channel.queue_declare, queue=queue, passive=True)
+            frame = await link.ask(channel, channel.queue_declare, queue=queue, passive=True)
             return int(frame.method.message_count)
         finally:
             await link.close(connection)
 
     async def close(self) -> None:
+        """Close every connection."""
         await self._publisher.close()
 
-    async def _declared(self) -> None:
+    async def _declare(self) -> None:
         await asyncio.to_thread(declare.ensure, self._address)
+        self._declared = True
 
 
 class _Browser:

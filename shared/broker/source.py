@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
-import kombu
-
+from shared.broker.untyped import Queue
 from shared.broker.wire import Taken
 
 Read = Callable[["Source", Any], Taken]
@@ -39,7 +39,7 @@ class Source:
                 self.unsettled[taken.tag] = None
                 take(taken)
 
-        kombu.Queue(self.queue)(self.channel).consume(self.queue, on_message, no_ack=False, nowait=True)
+        Queue(self.queue)(self.channel).consume(self.queue, on_message, no_ack=False, nowait=True)
 
     def settle(self, taken: Taken) -> None:
         """Acknowledge a delivery, soon."""
@@ -51,7 +51,7 @@ class Source:
     def release(self, taken: Taken) -> None:
         """Put a delivery back. basic.reject, because RabbitMQ counts it on every version."""
         if self.alive and self.unsettled.pop(taken.tag, self) is None:
-            self._tell(lambda: self.channel.basic_reject(taken.tag, requeue=True))
+            self._tell(partial(self.channel.basic_reject, taken.tag, requeue=True))
 
     def end(self) -> None:
         """Neither take nor tell anything any more."""
@@ -66,7 +66,7 @@ class Source:
             self._settle_first(settled)
         for tag in settled:
             self.unsettled.pop(tag, None)
-            self._tell(lambda tag=tag: self.channel.basic_ack(tag, multiple=False))
+            self._tell(partial(self.channel.basic_ack, tag, multiple=False))
 
     def _settle_first(self, settled: set[Any]) -> None:
         """Acknowledge the settled run from the oldest unsettled delivery on with one method."""
@@ -75,7 +75,7 @@ class Source:
             settled.difference_update(run)
             for tag in run:
                 del self.unsettled[tag]
-            self._tell(lambda: self.channel.basic_ack(run[-1], multiple=True))
+            self._tell(partial(self.channel.basic_ack, run[-1], multiple=True))
 
     def _tell(self, method: Callable[[], object]) -> None:
         try:

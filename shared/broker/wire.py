@@ -25,14 +25,14 @@ LARGEST_BODY = 16 * 1024 * 1024  # bytes; what RabbitMQ 4 itself takes at most
 
 Headers = Mapping[str, str | int]
 
-_WORD = re.compile(r"[A-Za-z0-9_.:@-]{1,128}")
+_WORD = re.compile(r"[A-Za-z0-9_.:$\[\]-]{1,256}")
 _PATH = re.compile(r"\$[A-Za-z0-9_.\[\]]{0,200}")
 _TYPES = {topology.type_name(kind): kind for queue in topology.QUEUES.values() for kind in queue.takes}
 _encode = msgspec.json.Encoder().encode
 
 
 class Letter(Struct, frozen=True, kw_only=True):
-    """A body with all that is needed to publish it. `timestamp` is in UTC seconds; `mandatory`: some queue must take it."""
+    """A body with all that is needed to publish it. `mandatory`: some queue must take it, or it is refused."""
 
     exchange: str
     routing_key: str
@@ -46,7 +46,7 @@ class Letter(Struct, frozen=True, kw_only=True):
 
 
 class Taken(Struct, frozen=True, kw_only=True, eq=False):
-    """A delivery as it came. `tag` belongs to the channel it came by; `deliveries` counts earlier ones, 0 if unknown."""
+    """A delivery as it came. `tag` means something only to `source`, the channel it came by."""
 
     queue: str
     body: bytes

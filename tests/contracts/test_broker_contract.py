@@ -270,7 +270,7 @@ async def test_a_rejected_message_is_parked_at_once_with_where(broker: Broker) -
     [
         (b"not json", "mailbox.read.v1", "malformed", "json"),
         (b"\xff\xfe", "mailbox.read.v1", "malformed", "json"),
-        (b"[" * 100_000, "mailbox.read.v1", "malformed", "json"),
+        (b'{"type":"mailbox.read.v1","x":' + b"[" * 100_000, "mailbox.read.v1", "malformed", "json"),
         (b'{"type":"mailbox.read.v1","org_id":"a","generation":"x"}', "mailbox.read.v1", "malformed", "$.generation"),
         (b'{"type":"secret words","org_id":"a"}', "mailbox.read.v1", "malformed", "$.type"),
         (b'{"type":"nobody.knows.v1"}', "nobody.knows.v1", "unknown_type", ""),
@@ -353,9 +353,7 @@ async def test_looking_at_dead_letters_often_changes_nothing(broker: Broker) -> 
 async def test_a_halt_puts_the_message_back_and_ends_the_run(broker: Broker) -> None:
     handle = Recorder(Halt("key_missing"))
     await broker.publish([read()])
-    task = asyncio.create_task(
-        broker.run([Consumer(BACKFILL, handle, 2)], service="fetcher", stop=asyncio.Event())
-    )
+    task = asyncio.create_task(broker.run([Consumer(BACKFILL, handle, 2)], service="fetcher", stop=asyncio.Event()))
     with pytest.raises(Halt, match="key_missing"):
         await asyncio.wait_for(task, 10)
     await until(lambda: _depth_is(broker, BACKFILL, 1))

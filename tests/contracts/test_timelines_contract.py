@@ -4,8 +4,6 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,20 +15,19 @@ from services.publisher.news import update
 from services.publisher.plan import Found, Outcome
 from services.publisher.timeline import Timeline, covered, from_row
 from services.publisher.timelines import publish
-from shared.contracts.messages import AvailabilitySnapshot, GraphConnection
+from shared.contracts.messages import AvailabilitySnapshot
 from shared.contracts.policy import Policy
 from shared.contracts.public import AvailabilityUpdated, MailboxRemoved
 from shared.contracts.values import DAY, Bucket, Coverage, Window
 from shared.errors import Retry
-from shared.migrate import upgrade
 from shared.store import Store, open_store
-from shared.tables import orgs, timelines, updates
-from tests.postgres import fresh_database
+from shared.tables import timelines, updates
 from tests.unit.publisher.readings import (
     MONDAY,
     WINDOW,
     Copy,
     busy,
+    connect,
     event,
     hourly,
     snapshot,
@@ -49,35 +46,11 @@ LEFT = [Bucket.REMOVED, Bucket.EXCLUDED, Bucket.GUEST, Bucket.NO_MAILBOX, Bucket
 _names = itertools.count()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/contract.db"
-        upgrade(url)
-        opened = open_store(url)
-        yield opened
-        await opened.close()
-        return
-    with fresh_database() as url:
-        upgrade(url)
-        opened = open_store(url)
-        yield opened
-        await opened.close()
-
-
-async def connect(store: Store, org_id: str = "acme", *, generation: int = 1, state: str = "connected") -> None:
-    values: dict[str, Any] = {
-        "org_id": org_id,
-        "generation": generation,
-        "state": state,
-        "connection": msgspec.json.encode(GraphConnection(tenant_id="t")),
-        "tenant_id": f"tenant-{org_id}",
-        "policy": msgspec.json.encode(Policy()),
-    }
-    changed = {"generation": generation, "state": state}
-    async with store.write() as connection:
-        insert = store.upsert(orgs).values(values)
-        await connection.execute(insert.on_conflict_do_update(index_elements=["org_id"], set_=changed))
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = open_store(store_url)
+    yield opened
+    await opened.close()
 
 
 async def put(store: Store, *found: Found) -> tuple[Outcome, ...]:

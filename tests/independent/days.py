@@ -37,19 +37,22 @@ def days_of_months(rule: Rule, year: int, months: tuple[int, ...], first: int) -
     Each part gives a set of days, and a day must be in all of them. Where no part names a day, the start's does.
     """
     admitted = tuple(month for month in months if not rule.get("BYMONTH") or month in rule.get("BYMONTH"))
-    in_months = {day for month in admitted for day in _month(year, month)}
     sets = []
     if rule.get("BYYEARDAY"):
-        sets += [_days_of_year(rule, year), in_months]
+        sets += [_days_of_year(rule, year), _days_in(year, admitted)]
     if rule.get("BYMONTHDAY"):
         sets.append(_month_days(rule, year, admitted, rule.get("BYMONTHDAY")))
     if rule.get("BYWEEKNO"):
-        sets += [_days_of_weeks(rule, year), in_months]
+        sets += [_days_of_weeks(rule, year), _days_in(year, admitted)]
     if rule.by_day:
         sets.append(_weekdays(rule, year, admitted))
     elif rule.get("BYWEEKNO") and len(sets) == 2:
-        sets.append({day for day in in_months if (day - first) % 7 == 0})
+        sets.append({day for day in _days_in(year, admitted) if (day - first) % 7 == 0})
     return set.intersection(*sets) if sets else _like_the_start(rule, year, admitted, first)
+
+
+def _days_in(year: int, months: tuple[int, ...]) -> set[int]:
+    return {day for month in months for day in _month(year, month)}
 
 
 def _admits(wanted: tuple[int, ...], has: set[int]) -> bool:

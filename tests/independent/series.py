@@ -13,7 +13,7 @@ from tests.independent.rules import Rule
 from tests.independent.values import DAY, Length, read_written
 from tests.independent.zones import UNIVERSAL, first_instant
 
-LIMIT = 2_000_000
+LIMIT = 500_000
 Key = tuple[str, int]
 
 
@@ -48,7 +48,7 @@ def busy_of_series(masters: list[Event], overrides: list[Event], window: Span) -
             (override for override in current if override.and_future), key=lambda event: _original(event).instant
         )
         for occurrence in occurrences(master, _widened(window, followers)):
-            if replaced.isdisjoint(_keys(occurrence)):
+            if not replaced or replaced.isdisjoint(_keys(occurrence)):
                 yield from _contribution(master, occurrence, followers)
 
 
@@ -72,7 +72,7 @@ def occurrences(event: Event, window: Span) -> list[Occurrence]:
         for wall in ruled(rule, event, span):
             found.pop(wall, None)
     excluded = {_key(event, moment) for moment in event.exceptions}
-    return [occurrence for occurrence in found.values() if excluded.isdisjoint(_keys(occurrence))]
+    return [found[wall] for wall in found if not excluded or excluded.isdisjoint(_keys(found[wall]))]
 
 
 def ruled(rule: Rule, event: Event, span: Span) -> Iterator[int]:

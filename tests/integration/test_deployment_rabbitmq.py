@@ -1,5 +1,6 @@
 """The broker's definitions on a real RabbitMQ: what each user must be able to do works, everything else is refused."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,8 +9,15 @@ import pytest
 from amqp.exceptions import AccessRefused
 
 from deploy.rabbitmq.definitions import USERS, VHOST, Consumer, document
-from shared.broker import topology
+from services.normalizer.handler import handle
+from shared.broker import Broker, Delivery, Done, open_broker, topology
+from shared.broker import Consumer as Taker
+from shared.contracts.messages import CalendarSnapshot, Message, RawEvent
+from shared.contracts.policy import Policy
+from shared.contracts.values import DAY, Mailbox, Window
+from shared.errors import Reject, Retry
 from tests.servers import RabbitServer, Unavailable
+from tests.waiting import until
 
 Channel = Any
 CRM = Consumer(name="crm", password="pw-consumer-crm", orgs=("acme",))
@@ -166,3 +174,59 @@ def test_a_consumer_cannot_publish_by_way_of_dead_letters(port: int, exchange: s
 def test_nobody_else_can_log_in(port: int) -> None:
     with pytest.raises(AccessRefused):
         amqp.Connection(host=f"127.0.0.1:{port}", userid="guest", password="guest", login_method="PLAIN").connect()
+
+
+def broker_of(port: int, user: str) -> Broker:
+    return open_broker(f"amqp://{user}:pw-{user}@127.0.0.1:{port}/{VHOST}")
+
+
+async def test_the_services_work_with_no_more_rights_than_these(port: int) -> None:
+    users = ("fetcher", "normalizer", "publisher", "operator")
+    fetcher, normalizer, publisher, operator = brokers = [broker_of(port, user) for user in users]
+    stop, published = asyncio.Event(), list[Message]()
+
+    async def publish(message: Message, delivery: Delivery) -> Done:
+        if delivery.attempt == 1:
+            raise Retry("not_yet", after=1.0)
+        if not published:
+            published.append(message)
+            raise Reject("refused_once")
+        published.append(message)
+        return Done()
+
+    hands = [
+        asyncio.create_task(normalizer.run([Taker("normalizer.snapshots", handle)], service="normalizer", stop=stop)),
+        asyncio.create_task(publisher.run([Taker("publisher.snapshots", publish)], service="publisher", stop=stop)),
+    ]
+    try:
+        await fetcher.publish([snapshot()])
+        await until(lambda: len(published) == 1, seconds=30)
+        await replayed(operator, "rights-trial")
+        await until(lambda: len(published) == 2, seconds=30)
+        await publisher.announce([("rights-trial.box", b"{}", {"id": "1", "type": "availability.updated.v1"})])
+    finally:
+        stop.set()
+        await asyncio.gather(*hands, *(broker.close() for broker in brokers))
+    assert {message.org_id for message in published} == {"rights-trial"}
+
+
+def snapshot() -> CalendarSnapshot:
+    return CalendarSnapshot(
+        org_id="rights-trial",
+        generation=1,
+        mailbox=Mailbox(mailbox_id="box", address="person0001@contoso.com"),
+        version=1,
+        window=Window(0, DAY),
+        as_of=0,
+        policy=Policy(),
+        events=(RawEvent(3600, 7200, "busy"),),
+    )
+
+
+async def replayed(operator: Broker, org_id: str) -> None:
+    """Wait for the org's dead letter and put it back."""
+    async with asyncio.timeout(30):
+        while not (found := [letter for letter in await operator.parked() if letter.org_id == org_id]):
+            await asyncio.sleep(0.05)
+    assert found[0].reason == "refused_once"
+    assert await operator.replay(found[0].parked_id)

@@ -4,16 +4,21 @@ from datetime import datetime
 from typing import Any
 
 from deploy.sandbox import Sandbox
-from shared.contracts.values import Window
+from shared.contracts.values import DAY, Window
 from tests.pipeline import oracle
 
 
 def expected_rows(sandbox: Sandbox, window: Window) -> dict[str, oracle.Line]:
     """Return address -> blocks for every mailbox of the sandbox that can be read."""
     return {
-        address: oracle.blocks(sandbox.items(address, window), window, time_zone)
-        for address, time_zone in sandbox.readable()
+        person.address: oracle.blocks(sandbox.events(person.address, window=wider(window)), window, person.time_zone)
+        for person in sandbox.mailboxes()
     }
+
+
+def wider(window: Window) -> Window:
+    """Return a window a day longer at both ends: an all-day item lies where the mailbox's zone places it."""
+    return Window(window.start - DAY, window.end + DAY)
 
 
 def published_line(row: dict[str, Any]) -> oracle.Line:

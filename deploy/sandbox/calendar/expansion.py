@@ -46,8 +46,9 @@ def instances(calendar: Calendar, window: Window) -> tuple[list[Item], tuple[Pro
     items = [item for item in calendar.placed if overlaps(item, window, zone)]
     for series in calendar.series:
         if series.series_id not in calendar.hidden:
-            shown = _of_series(series, window, zone, problems)
-            items += [item for item in shown if item.item_id not in calendar.hidden]
+            items += [
+                item for item in _of_series(series, window, zone, problems) if item.item_id not in calendar.hidden
+            ]
     items.sort(key=lambda item: (item.start, item.end, item.item_id))
     return items, tuple(problems)
 
@@ -61,16 +62,24 @@ def overlaps(item: Item, window: Window, zone: ZoneInfo) -> bool:
 
 
 def _of_series(series: Series, window: Window, zone: ZoneInfo, problems: list[Problem]) -> list[Item]:
-    """Return the items of one series that overlap the window."""
+    """Return the items of one series that overlap the window; one that leaves the years 1 to 9999 is reported."""
+    try:
+        return [item for item in _items(series, window, zone, problems) if overlaps(item, window, zone)]
+    except (OverflowError, ValueError):
+        place = (series.master or series.overrides[0]).place
+        problems.append(Problem(place, "out_of_calendar"))
+        return []
+
+
+def _items(series: Series, window: Window, zone: ZoneInfo, problems: list[Problem]) -> list[Item]:
+    """Return the items of one series, at least those that overlap the window."""
     master = series.master
     if master is None:
-        items = [_alone(series, event) for event in series.overrides]
-    elif not (master.rules or master.additions or master.exclusions or series.overrides):
-        items = [_alone(series, master)]
-    else:
-        recurrence = recurrence_of(master, series, zone)
-        items = _listed(recurrence, series, window, problems) + list(_overrides(recurrence, series, zone))
-    return [item for item in items if overlaps(item, window, zone)]
+        return [_alone(series, event) for event in series.overrides]
+    if not (master.rules or master.additions or master.exclusions or series.overrides):
+        return [_alone(series, master)]
+    recurrence = recurrence_of(master, series, zone)
+    return _listed(recurrence, series, window, problems) + list(_overrides(recurrence, series, zone))
 
 
 def _alone(series: Series, event: Event) -> Item:
@@ -118,7 +127,7 @@ def _listed(recurrence: Recurrence, series: Series, window: Window, problems: li
         lasting = any(occurrence.end > occurrence.start for occurrence in found)
         problems.append(Problem(place, "recurrence_joined" if lasting else "recurrence_cut"))
         budget = Budget(MOST_STARTS)
-        joined = _joined(_within(_thinned(recurrence), window, budget)) if lasting else iter(found[:MOST_ITEMS])
+        joined = _joined(_within(_thinned(recurrence, window), window, budget)) if lasting else iter(found[:MOST_ITEMS])
         found = list(islice(joined, MOST_JOINED + 1))
     if len(found) > MOST_JOINED or budget.left < 0:
         problems.append(Problem(place, "recurrence_cut"))
@@ -149,15 +158,19 @@ def _joined(found: Iterable[Occurrence]) -> Iterator[Occurrence]:
         yield held
 
 
-def _thinned(recurrence: Recurrence) -> Recurrence:
-    """Return a series that covers the same time with fewer occurrences, where each lasts longer than the step."""
+def _thinned(recurrence: Recurrence, window: Window) -> Recurrence:
+    """Return a series that covers the same time with fewer starts, if it has too many and each outlasts the step.
+
+    Where the clock is set back, up to one length may be missing; long occurrences leave a margin for that.
+    """
     master = recurrence.master
     if master.exclusions or master.exception_rules or recurrence.overridden or len(master.rules) != 1:
         return recurrence
     rule, seconds = master.rules[0], master.length.days * DAY + master.length.seconds
     step = rule.interval * SECONDS.get(rule.freq, 0)
     endless = rule.count is None and rule.until is None and not (rule.by or rule.weekdays)
-    if not (endless and 0 < 2 * step <= seconds):
+    if not (endless and 0 < 2 * step <= seconds and window.end - window.start > MOST_STARTS * step):
         return recurrence
-    thin = structs.replace(rule, interval=rule.interval * max((seconds - CLOCK_CHANGE) // step, 1))
+    margin = CLOCK_CHANGE if seconds > 4 * CLOCK_CHANGE else 0
+    thin = structs.replace(rule, interval=rule.interval * ((seconds - margin) // step))
     return structs.replace(recurrence, master=structs.replace(master, rules=(thin,)))

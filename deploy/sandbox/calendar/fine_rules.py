@@ -1,4 +1,4 @@
-"""Decides when a rule of days, hours, minutes or seconds occurs, day by day, without walking there from its start.
+"""Decides when a rule of weeks, days, hours, minutes or seconds occurs, day by day, without walking there first.
 
 Gives what dateutil gives, but begins at any day at once and never searches beyond the last one, so that a rule which
 never occurs again, or one of seconds that began long ago, costs no more than the days looked at.
@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from itertools import product
 
 from dateutil import rrule
+from msgspec import structs
 
 from deploy.sandbox.calendar.rules import argument
 from deploy.sandbox.calendar.values import Rule
 
-SECONDS = {rrule.DAILY: 86_400, rrule.HOURLY: 3_600, rrule.MINUTELY: 60, rrule.SECONDLY: 1}
+SECONDS = {rrule.WEEKLY: 86_400, rrule.DAILY: 86_400, rrule.HOURLY: 3_600, rrule.MINUTELY: 60, rrule.SECONDLY: 1}
+DATE_PARTS = ("bymonthday", "byyearday", "byweekno")
 Time = tuple[int, int, int]
 
 
@@ -24,6 +26,9 @@ def fine_walls(rule: Rule, start: datetime, first: datetime, last: datetime) -> 
     COUNT and UNTIL are the caller's; a counted rule must be asked from its start.
     """
     checks = tuple(_checks(rule))
+    if rule.freq == rrule.WEEKLY:  # a rule of days on which a week and a weekday must fit as well
+        checks += (_week_check(rule, start),)
+        rule = structs.replace(rule, freq=rrule.DAILY, interval=1)
     known: tuple[int, list[Time]] = (-1, [])
     for day, unit in _days(rule, start, max(first, start), last):
         if not all(check(day) for check in checks):
@@ -65,6 +70,15 @@ def _checks(rule: Rule) -> Iterator[Callable[[datetime], bool]]:
         yield lambda day: _in(year_days, day.timetuple().tm_yday, 365 + isleap(day.year))
     if weeks:
         yield lambda day: _week_fits(day, weeks, rule.week_start)
+
+
+def _week_check(rule: Rule, start: datetime) -> Callable[[datetime], bool]:
+    """Return what a rule of weeks demands of a day: a week of its interval, and its start's weekday unless it says."""
+    behind = (start.weekday() - rule.week_start) % 7
+    origin = start.replace(hour=0, minute=0, second=0)
+    every_day = bool(rule.weekdays) or any(argument(rule, name) for name in DATE_PARTS)
+    weekday, interval = start.weekday(), rule.interval
+    return lambda day: ((day - origin).days + behind) // 7 % interval == 0 and (every_day or day.weekday() == weekday)
 
 
 def _in(allowed: tuple[int, ...], number: int, length: int) -> bool:

@@ -28,8 +28,12 @@ def instant(wall: datetime, zone: tzinfo) -> int:
 
 
 def wall_at(moment: int, zone: tzinfo) -> datetime:
-    """Return the wall time a zone shows at a UTC second (OverflowError outside the years 1 to 9999)."""
-    return zone.fromutc((EPOCH + timedelta(seconds=moment)).replace(tzinfo=zone)).replace(tzinfo=None, fold=0)
+    """Return the wall time a zone shows at a UTC second; at the edges of year 1 and 9999, where none is, UTC's."""
+    plain = EPOCH + timedelta(seconds=moment)
+    try:
+        return zone.fromutc(plain.replace(tzinfo=zone)).replace(tzinfo=None, fold=0)
+    except OverflowError:
+        return plain
 
 
 def instant_of(moment: Moment) -> int:

@@ -190,8 +190,9 @@ def _lasting(event: Event, wall: datetime, moved: datetime, length: Length | Non
 def span(event: Event, wall: datetime, length: Length | None = None) -> tuple[int, int]:
     """Return [start, end) of an event that begins at a wall time: days by the calendar, then seconds that pass."""
     lasting = length or event.length
-    ends = instant(wall + timedelta(days=lasting.days), event.start.zone) + lasting.seconds
-    return instant(wall, event.start.zone), ends
+    start = instant(wall, event.start.zone)
+    ends = instant(wall + timedelta(days=lasting.days), event.start.zone) if lasting.days else start
+    return start, ends + lasting.seconds
 
 
 def _reach(recurrence: Recurrence, start: int, end: int) -> tuple[datetime, datetime]:

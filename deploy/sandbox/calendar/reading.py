@@ -11,7 +11,7 @@ from deploy.sandbox.calendar.events import Unreadable, read_event, stable_id
 from deploy.sandbox.calendar.lines import first, properties
 from deploy.sandbox.calendar.occurrences import Name, override_name
 from deploy.sandbox.calendar.text import Component, components
-from deploy.sandbox.calendar.timezones import FileZones, known_zone
+from deploy.sandbox.calendar.timezones import FileZones, is_misspelt, known_zone
 from deploy.sandbox.calendar.values import Calendar, Event, Problem, Series, newest
 from deploy.sandbox.calendar.vtimezone import rule_zone
 
@@ -51,13 +51,13 @@ def _own_zones(parts: list[Component], problems: list[Problem]) -> dict[str, tzi
     own: dict[str, tzinfo] = {}
     for part in parts:
         name = first(properties(part), "TZID") if part.name == "VTIMEZONE" else None
-        if name is None or known_zone(name.value) is not None:
+        if name is None or (known_zone(name.value) is not None and not is_misspelt(name.value)):
             continue
         zone = _own_zone(part)
         if zone is None:
             problems.append(Problem(f"VTIMEZONE (line {part.line})", "bad_zone"))
         else:
-            own.setdefault(name.value.strip('"'), zone)
+            own[name.value.strip('"')] = zone  # the last of several is the one most readers use
     return own
 
 

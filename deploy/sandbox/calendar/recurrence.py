@@ -1,13 +1,14 @@
-"""Decides at which wall times a rule occurs: dateutil for weeks, months and years, own arithmetic for finer rules.
+"""Decides at which wall times a rule occurs: dateutil for rules about weekdays and weeks, own arithmetic for others.
 
-Refuses nothing, and never searches beyond the last wall time asked for, but for the coarse rules of dateutil, which
-look ahead at most to the year 9999 (a second or two).
+Refuses nothing, and never searches beyond the last wall time asked for, but for dateutil, which looks for the next
+occurrence up to the year 9999 (a second or two where there is none).
 """
 
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice, product, takewhile
+from typing import Literal
 
 from dateutil import rrule
 
@@ -17,8 +18,8 @@ from deploy.sandbox.calendar.rules import argument, of_dateutil
 from deploy.sandbox.calendar.values import Moment, Rule
 
 LONG_AGO = datetime(1, 1, 1)  # noqa: DTZ001 -- a wall time
-COARSE = (rrule.YEARLY, rrule.MONTHLY, rrule.WEEKLY)
-PLAIN = frozenset({"bymonth", "bymonthday", "byhour", "byminute", "bysecond"})  # all that SKIP can be applied to
+COARSE: tuple[Literal[0, 1, 2], ...] = (rrule.YEARLY, rrule.MONTHLY, rrule.WEEKLY)
+PLAIN = frozenset({"bymonth", "bymonthday", "byhour", "byminute", "bysecond"})  # parts that name days by number
 
 
 def walls(rule: Rule, start: datetime, zone: tzinfo, last: datetime, first: datetime = LONG_AGO) -> Iterator[datetime]:
@@ -42,37 +43,37 @@ def not_after(wall: datetime, zone: tzinfo, until: Moment) -> bool:
 
 def _unlimited(rule: Rule, start: datetime, first: datetime, last: datetime) -> Iterator[datetime]:
     """Yield the wall times of a rule, its COUNT observed."""
-    if rule.freq in SECONDS:
+    if rule.freq in SECONDS and not (rule.freq == rrule.WEEKLY and argument(rule, "bysetpos")):
         begin = start if rule.count is not None else first
         return islice(fine_walls(rule, start, begin, last), rule.count)
-    if rule.skip != "OMIT" and rule.freq in {rrule.YEARLY, rrule.MONTHLY} and not rule.weekdays and _plain(rule):
-        return islice(_skipping(rule, start), rule.count)
+    if rule.freq in {rrule.YEARLY, rrule.MONTHLY} and not rule.weekdays and all(name in PLAIN for name, _ in rule.by):
+        return islice(_by_month_days(rule, start, last), rule.count)
     return iter(rrule.rrule(COARSE[rule.freq], dtstart=start, **of_dateutil(rule)))
 
 
-def _plain(rule: Rule) -> bool:
-    return all(name in PLAIN for name, _ in rule.by)
+def _by_month_days(rule: Rule, start: datetime, last: datetime) -> Iterator[datetime]:
+    """Yield the wall times of a rule of months or years about days of the month; missing ones as SKIP says.
 
-
-def _skipping(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Yield the wall times of a rule of months or years whose missing dates move (RFC 7529 4.1)."""
+    dateutil gives the same where missing dates are left out, but looks at every day of every year; and it knows no SKIP
+    (RFC 7529 4.1).
+    """
     seen = start - timedelta(seconds=1)
-    for year, month in _months(rule, start):
+    for year, month in _months(rule, start, last):
         for wall in sorted(_in_month(rule, start, year, month)):
             if wall > seen:
                 seen = wall
                 yield wall
 
 
-def _months(rule: Rule, start: datetime) -> Iterator[tuple[int, int]]:
+def _months(rule: Rule, start: datetime, last: datetime) -> Iterator[tuple[int, int]]:
     """Yield the months in which a rule of months or years looks for its dates."""
     named = argument(rule, "bymonth")
     if rule.freq == rrule.YEARLY:
-        years = range(start.year, 9999, rule.interval)
-        every = range(1, 13) if argument(rule, "bymonthday") else (start.month,)
+        years = range(start.year, last.year + 1, rule.interval)
+        every = tuple(range(1, 13)) if argument(rule, "bymonthday") else (start.month,)
         yield from product(years, sorted(set(named or every)))
         return
-    for number in range(start.year * 12 + start.month - 1, 9999 * 12, rule.interval):
+    for number in range(start.year * 12 + start.month - 1, last.year * 12 + 12, rule.interval):
         if not named or number % 12 + 1 in named:
             yield number // 12, number % 12 + 1
 
@@ -94,10 +95,12 @@ def _in_month(rule: Rule, start: datetime, year: int, month: int) -> Iterable[da
 
 
 def _existing(day: int, length: int, skip: str) -> int:
-    """Return the day of the month meant; one that does not exist is the last, or the day after the last.
+    """Return the day of the month meant; one that does not exist is the last, the day after the last, or none (0).
 
-    Counted from the end, a day before the first does not exist either: 0 stands for none.
+    Counted from the end, a day before the first is none.
     """
     if day < 0:
         return max(length + 1 + day, 0)
-    return min(day, length if skip == "BACKWARD" else length + 1)
+    if day <= length:
+        return day
+    return {"OMIT": 0, "BACKWARD": length, "FORWARD": length + 1}[skip]

@@ -18,6 +18,7 @@ from deploy.sandbox.calendar.timezones import FileZones
 from deploy.sandbox.calendar.values import Moment, Rule
 
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
+MOST_COUNTED = 1_000_000_000  # beyond every bound
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 RANGES = {  # the rule part, dateutil's argument, the smallest and largest size, whether it may count from the end
     "BYSECOND": ("bysecond", 0, 59, False),
@@ -48,7 +49,7 @@ def read_rule(value: str, zone: tzinfo) -> Rule:
     return Rule(
         freq=FREQUENCIES.index(frequency),  # dateutil counts them in the same order
         interval=interval,
-        count=count if count >= 0 else None,
+        count=min(count, MOST_COUNTED) if count >= 0 else None,
         until=_until(value, zone),
         week_start=WEEKDAYS.index(str(_only(parts, "WKST", "MO")).upper()),
         skip=skip,

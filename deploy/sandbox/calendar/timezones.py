@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from deploy.sandbox.calendar.display_names import DISPLAY_NAMES
-from shared.zones import resolve
+from shared.zones import iana_name, resolve
 
 OFFSET = re.compile(r"^\((?:UTC|GMT)(?:\s*[+-]\d{1,2}[:.]?\d{2})?\)\s*(?P<name>.+)$", re.IGNORECASE)
 BY_DISPLAY_NAME = {display.casefold(): windows for display, windows in DISPLAY_NAMES.items()}
@@ -25,8 +25,19 @@ def known_zone(name: str) -> ZoneInfo | None:
     Known ways: quotes around it, a registry prefix ("/mozilla.org/20070129_1/Europe/Berlin"), a display name of
     Windows with or without its offset ("(UTC-05:00) Eastern Time (US & Canada)").
     """
-    plain = name.strip().strip('"').strip()
+    plain = _plain(name)
     return resolve(plain) or _behind_prefix(plain) or _by_display_name(plain)
+
+
+def is_misspelt(name: str) -> bool:
+    """Whether a name is an IANA name but for its case; a file that defines such a name means its own definition."""
+    plain = _plain(name)
+    iana = iana_name(plain)
+    return iana is not None and iana != plain and iana.casefold() == plain.casefold()
+
+
+def _plain(name: str) -> str:
+    return name.strip().strip('"').strip()
 
 
 def _behind_prefix(name: str) -> ZoneInfo | None:
@@ -53,4 +64,5 @@ class FileZones(Struct, frozen=True):
 
     def find(self, name: str) -> tzinfo | None:
         """Return the zone a TZID means, or None where neither the world nor the file knows it."""
-        return known_zone(name) or self.own.get(name.strip().strip('"').strip())
+        own = self.own.get(_plain(name))
+        return own if own is not None and is_misspelt(name) else known_zone(name) or own

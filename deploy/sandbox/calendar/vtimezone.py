@@ -48,8 +48,10 @@ class RuleZone(tzinfo):
         """Return how far ahead of UTC a wall time is: the first of two, or as before the gap, for fold 0."""
         if moment is None:
             return self._earliest
-        walls_ = self._second_walls if moment.fold else self._walls
-        return self._after(bisect_right(walls_, moment.replace(tzinfo=None, fold=0)))
+        if moment.tzinfo is None and not moment.fold:  # by far the most frequent question
+            return self._after(bisect_right(self._walls, moment))
+        known = self._second_walls if moment.fold else self._walls
+        return self._after(bisect_right(known, moment.replace(tzinfo=None, fold=0)))
 
     def fromutc(self, moment: datetime, /) -> datetime:
         """Return the wall time shown at an instant given as if in UTC."""

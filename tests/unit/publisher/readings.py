@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 
 from services.publisher.moments import instant
 from services.publisher.timeline import Timeline, covered
-from shared.contracts.messages import AvailabilitySnapshot, MailboxUnreadable, PublicEvent
+from shared.contracts.messages import AvailabilitySnapshot, GraphConnection, MailboxUnreadable, PublicEvent
+from shared.contracts.policy import Policy
 from shared.contracts.public import AvailabilityUpdated, BusyBlock, EventDetails, MailboxRemoved
 from shared.contracts.values import DAY, Block, Bucket, Mailbox, Status, Window
+from shared.store import Store
+from shared.tables import orgs
 
 MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
 WINDOW = Window(MONDAY, MONDAY + 60 * DAY)
@@ -63,6 +67,22 @@ def busy(start: int, end: int, status: Status = Status.BUSY) -> Block:
 def event(start: int, end: int, subject: str = "") -> PublicEvent:
     """Return an event given in hours after Monday."""
     return PublicEvent(start=MONDAY + start * HOUR, end=MONDAY + end * HOUR, status="busy", subject=subject)
+
+
+async def connect(store: Store, org_id: str = "acme", *, generation: int = 1, state: str = "connected") -> None:
+    """Put an org into the store, or change its generation and state."""
+    values: dict[str, Any] = {
+        "org_id": org_id,
+        "generation": generation,
+        "state": state,
+        "connection": msgspec.json.encode(GraphConnection(tenant_id="t")),
+        "tenant_id": f"tenant-{org_id}",
+        "policy": msgspec.json.encode(Policy()),
+    }
+    changed = {"generation": generation, "state": state}
+    async with store.write() as connection:
+        insert = store.upsert(orgs).values(values)
+        await connection.execute(insert.on_conflict_do_update(index_elements=["org_id"], set_=changed))
 
 
 class Copy:

@@ -116,14 +116,14 @@ def test_a_day_newly_covered_is_told_even_where_it_is_empty() -> None:
     assert changed(timeline(), timeline(window=moved)) == (Window(WINDOW.end, WINDOW.end + DAY),)
 
 
-def test_a_day_no_longer_covered_is_not_told() -> None:
+def test_a_window_that_only_shrank_is_told_too() -> None:
     shorter = Window(WINDOW.start + DAY, WINDOW.end)
-    assert changed(timeline(busy(1, 2)), timeline(window=shorter)) == ()
+    assert changed(timeline(busy(1, 2)), timeline(window=shorter)) == (shorter,)
 
 
 def test_a_block_cut_by_the_moving_window_has_not_changed() -> None:
-    moved = Window(WINDOW.start + DAY, WINDOW.end)
-    assert changed(timeline(busy(0, 48)), timeline(busy(24, 48), window=moved)) == ()
+    moved = Window(WINDOW.start + DAY, WINDOW.end + DAY)
+    assert changed(timeline(busy(0, 48)), timeline(busy(24, 48), window=moved)) == (Window(WINDOW.end, moved.end),)
 
 
 def test_an_event_that_reads_differently_is_told_under_details() -> None:

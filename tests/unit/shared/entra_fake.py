@@ -3,14 +3,15 @@
 import json
 import ssl
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from deploy.sandbox.tls import context, papers
+from shared import clock
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -19,7 +20,8 @@ class EntraFake:
     """Answers metadata for any tenant; `token` decides what the token endpoint says."""
 
     def __init__(self, folder: Path) -> None:
-        self.papers = papers(folder, (), now=int(time.time()))
+        self.papers = papers(folder, (), now=clock.now())
+        self.tenant = ""
         self.asked: list[dict[str, str]] = []
         self.metadata_asked = 0
         self.metadata: Answer | None = None
@@ -76,10 +78,8 @@ class EntraFake:
                 self.wfile.write(encoded)
 
             def handle(self) -> None:
-                try:
+                with suppress(ssl.SSLError, ConnectionError):  # a client that does not trust us
                     super().handle()
-                except (ssl.SSLError, ConnectionError):
-                    pass
 
             def log_message(self, *_: object) -> None:
                 pass

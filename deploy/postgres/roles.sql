@@ -1,0 +1,43 @@
+-- One role for each service, with what it needs and nothing more. Who writes which table stands in shared/tables.py.
+-- Run it as the owner of the tables, after the schema is there; safe to repeat. Passwords are set elsewhere:
+-- `python -m deploy.prepare` does both. The normalizer has no role: it has no business in a database.
+
+DO $$
+DECLARE
+    service text;
+BEGIN
+    FOREACH service IN ARRAY ARRAY['busyline_authorizer', 'busyline_fetcher', 'busyline_publisher'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = service) THEN
+            EXECUTE format('CREATE ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOBYPASSRLS', service);
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), service);
+    END LOOP;
+END
+$$;
+
+-- What an earlier release granted, or a hand, does not stay.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, busyline_authorizer, busyline_fetcher, busyline_publisher;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, busyline_authorizer, busyline_fetcher, busyline_publisher;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC, busyline_authorizer, busyline_fetcher, busyline_publisher;
+GRANT USAGE ON SCHEMA public TO busyline_authorizer, busyline_fetcher, busyline_publisher;
+
+-- Each asks at start-up whether the schema is its own release's.
+GRANT SELECT ON alembic_version TO busyline_authorizer, busyline_fetcher, busyline_publisher;
+
+-- Who is connected, under which policy, in which generation: everybody reads it, the authorizer alone writes it.
+-- An older policy is never changed, so nobody may.
+GRANT SELECT ON orgs, policies TO busyline_authorizer, busyline_fetcher, busyline_publisher;
+GRANT INSERT, UPDATE, DELETE ON orgs TO busyline_authorizer;
+GRANT INSERT, DELETE ON policies TO busyline_authorizer;
+
+-- Sealed credentials: the authorizer keeps them, the fetcher uses them, nobody else sees them.
+GRANT SELECT, INSERT, UPDATE, DELETE ON credentials TO busyline_authorizer;
+GRANT SELECT ON credentials TO busyline_fetcher;
+
+-- What is known of each mailbox: the fetcher writes it, the publisher shows it.
+GRANT SELECT, INSERT, UPDATE, DELETE ON mailboxes, enumerations TO busyline_fetcher;
+GRANT SELECT ON mailboxes, enumerations TO busyline_publisher;
+
+-- What is published, and to whom: the publisher's alone.
+GRANT SELECT, INSERT, UPDATE, DELETE ON timelines, updates, relay, consumers TO busyline_publisher;
+GRANT USAGE ON SEQUENCE updates_position_seq TO busyline_publisher;

@@ -1,0 +1,56 @@
+"""Wires the publisher: readings into the store, the update log to the consumers' exchange, HTTP beside them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from services.publisher.handler import batches, handler
+from services.publisher.relay import relay
+from services.publisher.settings import Settings
+from services.publisher.web import served
+from shared import logs, process
+from shared.broker import Consumer
+from shared.coalesce import Coalesce
+from shared.config import Deployment
+from shared.process import Rim
+
+LEAVING = 5.0  # seconds the relay has, at the end, for the page in hand
+
+
+async def run(_: Deployment, settings: Settings, rim: Rim, *, bound: Callable[[int], None] = lambda _: None) -> None:
+    """Publish until told to stop; return once what is in hand is settled. `bound` is given the HTTP port.
+
+    Raises Halt as the broker's loop does, and OSError where the port is taken.
+    """
+    async with served(rim.store, rim.health, host=settings.host, port=settings.port) as port:
+        bound(port)
+        logs.get("publisher").info("http.listening", port=port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await _publish(settings, rim, group)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+
+async def _publish(settings: Settings, rim: Rim, group: asyncio.TaskGroup) -> None:
+    woken, ended = asyncio.Event(), asyncio.Event()
+    publish_one = Coalesce(batches(rim.store, woken=woken), limit=settings.batch)
+    consumer = Consumer(queue="publisher.snapshots", handle=handler(publish_one), in_flight=settings.in_flight)
+    relaying = group.create_task(relay(rim.store, rim.broker, health=rim.health, woken=woken, stop=ended))
+    rim.health.set("publisher", ready=True)
+    await rim.broker.run([consumer], service="publisher", stop=rim.stop)
+    rim.health.set("publisher", ready=False)
+    ended.set()
+    await _left(relaying)
+
+
+async def _left(relaying: asyncio.Task[None]) -> None:
+    """Give the relay time for the page in hand; what it leaves stays in the log."""
+    await asyncio.wait([relaying], timeout=LEAVING)
+    relaying.cancel()
+    with suppress(asyncio.CancelledError):
+        await relaying
+
+
+if __name__ == "__main__":
+    process.main("publisher", Settings, run)

@@ -1,0 +1,58 @@
+"""Edge: consumers' HTTP. It answers questions and changes nothing; who may ask about what is `access`'s to decide."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from aiohttp import web
+
+from services.publisher import openapi
+from services.publisher.access import STORE
+from services.publisher.asking import LARGEST_BODY
+from services.publisher.availability import availability, free_busy
+from services.publisher.listing import list_mailboxes
+from services.publisher.problems import Handler, problems
+from services.publisher.reply import bear_headers
+from services.publisher.standing import org_status
+from shared import health
+from shared.health import Health
+from shared.store import Store
+
+
+def application(store: Store, ready: Health) -> web.Application:
+    """Return the server's application."""
+    app = web.Application(middlewares=[problems], client_max_size=LARGEST_BODY)
+    app[STORE] = store
+    app.on_response_prepare.append(bear_headers)
+    app.add_routes(
+        [
+            *health.routes(ready),
+            web.get("/openapi.json", _openapi()),
+            web.get("/v1/orgs/{org}/mailboxes", list_mailboxes),
+            web.get("/v1/orgs/{org}/mailboxes/{address}/availability", availability),
+            web.post("/v1/orgs/{org}/free-busy", free_busy),
+            web.get("/v1/orgs/{org}/status", org_status),
+        ]
+    )
+    return app
+
+
+@asynccontextmanager
+async def served(store: Store, ready: Health, *, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the block runs, and give the port listened on. Raises OSError where it is taken."""
+    runner = web.AppRunner(application(store, ready), access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def _openapi() -> Handler:
+    page = msgspec.json.encode(openapi.document())
+
+    async def serve(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=page, content_type="application/json")
+
+    return serve

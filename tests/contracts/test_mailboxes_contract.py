@@ -1,0 +1,286 @@
+"""What is known of mailboxes and enumerations behaves alike on SQLite and PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import insert, select, update
+
+from services.fetcher import census, due, runs
+from services.fetcher.census import Seen
+from services.fetcher.directory import Verdict
+from services.fetcher.due import Change, Claim, Claimed, Ending, Lease, Row
+from services.fetcher.mailboxes import Due, Mailboxes
+from shared.contracts.messages import GraphConnection
+from shared.contracts.policy import Policy
+from shared.contracts.values import Bucket, Kind
+from shared.store import Store, open_store
+from shared.tables import mailboxes, orgs
+
+NOW = 1_790_000_000
+LEASE = Lease(generation=1, message_id="m1")
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = open_store(store_url)
+    yield opened
+    await opened.close()
+
+
+def seen(run: str = "run1", generation: int = 1, org_id: str = "org1") -> Seen:
+    return Seen(org_id=org_id, run=run, generation=generation, lease=LEASE.name, due_at=NOW + 3600)
+
+
+def verdict(number: int, bucket: Bucket = Bucket.ACTIVE, **fields: Any) -> Verdict:
+    reason = None if bucket is Bucket.ACTIVE else "excluded_by_list"
+    named = {"mailbox_id": f"id-{number}", "address": f"person{number}@example.org"}
+    return Verdict(bucket=bucket, reason=reason, **named | fields)
+
+
+def wish(message_id: str = "m1", since: int = NOW, now: int = NOW) -> Claim:
+    return Claim(lease=Lease(generation=1, message_id=message_id), since=since, now=now, seconds=600)
+
+
+async def connect(store: Store, org_id: str = "org1", generation: int = 1, state: str = "connected") -> None:
+    row = {
+        "org_id": org_id,
+        "generation": generation,
+        "state": state,
+        "connection": msgspec.json.encode(GraphConnection(tenant_id="t")),
+        "tenant_id": org_id,
+        "policy": msgspec.json.encode(Policy()),
+    }
+    async with store.write() as connection:
+        await connection.execute(insert(orgs).values(row))
+
+
+async def claim(table: Mailboxes, number: int, asked: Claim | None = None) -> Row | Claimed:
+    wished = asked or wish()
+    return await table.change("org1", f"id-{number}", lambda row: due.claim(row, wished))
+
+
+async def all_rows(store: Store) -> dict[str, Any]:
+    async with store.read() as connection:
+        return {row.mailbox_id: row for row in await connection.execute(select(mailboxes))}
+
+
+async def test_a_claim_is_granted_once(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1)])
+    answers = await asyncio.gather(*(claim(table, 1, wish(f"m{number}")) for number in range(10)))
+    granted = [answer for answer in answers if isinstance(answer, Row)]
+    assert [row.version for row in granted] == [1]
+    assert answers.count(Claimed.HELD) == 9
+    assert (await all_rows(store))["id-1"].dirty
+
+
+async def test_replicas_never_grant_the_same_mailbox_twice(store: Store) -> None:
+    replicas = [Mailboxes(store) for _ in range(4)]
+    await census.record(store, seen(), [verdict(number) for number in range(20)])
+    answers = await asyncio.gather(
+        *(claim(table, number, wish(f"r{replica}")) for number in range(20) for replica, table in enumerate(replicas))
+    )
+    granted = [answer.mailbox_id for answer in answers if isinstance(answer, Row)]
+    assert sorted(granted) == sorted({f"id-{number}" for number in range(20)})
+
+
+async def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1, kind=Kind.ROOM, time_zone="Pacific Standard Time")])
+    taken = await claim(table, 1)
+    assert isinstance(taken, Row)
+    ending = Ending(lease=LEASE, version=1, bucket=Bucket.ACTIVE, read_at=NOW, now=NOW + 2, due_at=NOW + 300)
+    await table.change("org1", "id-1", lambda row: due.end(row, ending))
+    kept = await table.change("org1", "id-1", lambda row: Change(answer=row or Claimed.UNKNOWN))
+    assert isinstance(kept, Row)
+    assert (kept.kind, kept.time_zone, kept.bucket) == (Kind.ROOM, "Pacific Standard Time", Bucket.ACTIVE)
+    assert (kept.version, kept.lease_id, kept.read_at, kept.read_generation, kept.due_at) == (
+        1,
+        None,
+        NOW,
+        1,
+        NOW + 300,
+    )
+
+
+async def test_one_bad_step_spoils_no_other(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1), verdict(2)])
+
+    def broken(_row: Row | None) -> Change:
+        raise ValueError("broken")
+
+    results = await asyncio.gather(
+        claim(table, 1), table.change("org1", "id-2", broken), claim(table, 2), return_exceptions=True
+    )
+    assert isinstance(results[0], Row)
+    assert isinstance(results[1], ValueError)
+    assert isinstance(results[2], Row)
+
+
+async def test_a_mailbox_nobody_knows_is_told_so(store: Store) -> None:
+    assert await claim(Mailboxes(store), 99) is Claimed.UNKNOWN
+
+
+async def test_a_page_recorded_twice_is_a_page_recorded_once(store: Store) -> None:
+    page = [verdict(1), verdict(2, Bucket.EXCLUDED), verdict(3, Bucket.NO_MAILBOX, address="")]
+    await census.record(store, seen(), page)
+    first = await all_rows(store)
+    await census.record(store, seen(), page)
+    assert await all_rows(store) == first
+    assert {name: row.bucket for name, row in first.items()} == {
+        "id-1": "active", "id-2": "excluded", "id-3": "no_mailbox"
+    }  # fmt: skip
+    assert [first[name].due_at for name in ("id-1", "id-2")] == [NOW + 3600, None]
+
+
+async def test_recording_leaves_readings_alone_and_keeps_a_zone_not_learned_again(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1, time_zone="UTC")])
+    other = wish("reader")
+    await claim(table, 1, other)
+    ending = Ending(lease=other.lease, version=1, bucket=Bucket.ACTIVE, read_at=NOW, now=NOW, due_at=NOW + 7)
+    await table.change("org1", "id-1", lambda row: due.end(row, ending))
+    await claim(table, 1, wish("reader2", since=NOW + 1))
+    await census.record(store, seen("run2", 2), [verdict(1, address="new@example.org")])
+    row = (await all_rows(store))["id-1"]
+    assert (row.address, row.time_zone, row.generation, row.seen_run) == ("new@example.org", "UTC", 2, "run2")
+    assert (row.version, row.lease_id, row.read_at, row.due_at) == (2, "1:reader2", NOW, NOW + 7)
+
+
+async def test_recording_a_mailbox_that_leaves_frees_the_enumerations_own_lease(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1)])
+    await table.change("org1", "id-1", lambda row: due.leave(row, wish()))
+    await census.record(store, seen("run2"), [verdict(1, Bucket.EXCLUDED)])
+    row = (await all_rows(store))["id-1"]
+    assert (row.bucket, row.lease_id, row.due_at, row.version) == ("excluded", None, None, 1)
+
+
+async def test_big_pages_are_recorded_whole(store: Store) -> None:
+    await census.record(store, seen(), [verdict(number) for number in range(999)])
+    assert len(await all_rows(store)) == 999
+    assert len(await census.known(store, "org1", [f"id-{number}" for number in range(1200)])) == 999
+
+
+async def test_scope_is_remembered_before_and_after_a_mailbox_is_known(store: Store) -> None:
+    await census.record(store, seen(), [verdict(1)])
+    await census.mark_scope(store, seen("run2"), [("id-1", "person1@example.org"), ("id-2", "person2@example.org")])
+    known = await census.known(store, "org1", ["id-1", "id-2", "id-3"])
+    assert {name: (found.bucket, found.scope_run) for name, found in known.items()} == {
+        "id-1": (Bucket.ACTIVE, "run2"),
+        "id-2": (Bucket.EXCLUDED, "run2"),
+    }
+
+
+async def test_rooms_are_marked_by_address_within_their_org(store: Store) -> None:
+    await census.record(store, seen(), [verdict(1)])
+    await census.record(store, seen(org_id="org2"), [verdict(2, address="person1@example.org")])
+    await census.mark_rooms(store, seen(), ["person1@example.org", "elsewhere@example.org"])
+    assert {name: row.kind for name, row in (await all_rows(store)).items()} == {"id-1": "room", "id-2": "user"}
+
+
+async def test_what_a_run_has_not_seen_is_found_until_it_is_removed(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(number) for number in range(3)])
+    assert not await census.any_seen(store, seen("run2"))
+    await census.record(store, seen("run2"), [verdict(0)])
+    assert await census.any_seen(store, seen("run2"))
+    found = await census.unseen(store, seen("run2"), 10)
+    assert [row.mailbox_id for row in found] == ["id-1", "id-2"]
+    await table.change("org1", "id-1", lambda row: due.remove(row, LEASE))
+    assert [row.mailbox_id for row in await census.unseen(store, seen("run2"), 10)] == ["id-2"]
+    assert [row.mailbox_id for row in await census.unseen(store, seen("run2"), 1)] == ["id-2"]
+
+
+async def test_due_mailboxes_are_taken_once_and_settled(store: Store) -> None:
+    await connect(store)
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(number) for number in range(5)])
+    now, until = NOW + 4000, NOW + 4060
+    assert await table.take_due(NOW, limit=10, until=until) == []
+    taken = await asyncio.gather(*(table.take_due(now, limit=3, until=until) for _ in range(2)))
+    names = [each.mailbox_id for part in taken for each in part]
+    assert sorted(names) == [f"id-{number}" for number in range(5)]
+    await table.settle_due([(each, now + 300) for each in taken[0]], taken=until)
+    again = await table.take_due(until, limit=10, until=until + 60)
+    assert sorted(again, key=lambda each: each.mailbox_id) == sorted(taken[1], key=lambda each: each.mailbox_id)
+
+
+async def test_a_time_set_by_a_reading_is_not_overwritten(store: Store) -> None:
+    await connect(store)
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1)])
+    now = NOW + 4000
+    taken = await table.take_due(now, limit=10, until=now + 60)
+    await claim(table, 1)
+    ending = Ending(lease=LEASE, version=1, bucket=Bucket.ACTIVE, read_at=now, now=now, due_at=now + 7)
+    await table.change("org1", "id-1", lambda row: due.end(row, ending))
+    await table.settle_due([(each, now + 300) for each in taken], taken=now + 60)
+    assert (await all_rows(store))["id-1"].due_at == now + 7
+
+
+@pytest.mark.parametrize(("generation", "state"), [(2, "connected"), (1, "refused")])
+async def test_mailboxes_of_an_org_that_moved_on_are_not_due(store: Store, generation: int, state: str) -> None:
+    await connect(store, generation=generation, state=state)
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1)])
+    assert await table.take_due(NOW + 9999, limit=10, until=NOW + 19999) == []
+
+
+async def test_due_knows_under_which_generation(store: Store) -> None:
+    await connect(store, generation=3)
+    table = Mailboxes(store)
+    await census.record(store, seen(generation=3), [verdict(1)])
+    found = await table.take_due(NOW + 9999, limit=10, until=NOW + 19999)
+    assert found == [Due(org_id="org1", mailbox_id="id-1", generation=3)]
+
+
+async def test_beginning_anew_frees_leases_and_makes_polled_mailboxes_due(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(1), verdict(2, Bucket.EXCLUDED)])
+    await claim(table, 1)
+    await table.begin_anew(NOW)
+    rows = await all_rows(store)
+    assert (rows["id-1"].lease_id, rows["id-1"].due_at, rows["id-2"].due_at) == (None, NOW, None)
+
+
+async def test_once_read_and_now_unreadable_mailboxes_are_listed_in_pages(store: Store) -> None:
+    table = Mailboxes(store)
+    await census.record(store, seen(), [verdict(number) for number in range(4)])
+    for number in range(3):
+        await claim(table, number)
+    async with store.write() as connection:
+        await connection.execute(
+            update(mailboxes).where(mailboxes.c.mailbox_id != "id-0").values(bucket="denied", reason="access_denied")
+        )
+    first = await table.unreadable_after(("", ""), 1)
+    rest = await table.unreadable_after(("org1", "id-1"), 10)
+    assert [row.mailbox_id for row, _ in first + rest] == ["id-1", "id-2"]
+
+
+async def test_the_run_that_began_last_counts_and_its_troubles_are_its_own(store: Store) -> None:
+    await runs.begin(store, "org1", run="a", generation=1, now=NOW)
+    await runs.trouble(store, "org1", reason="rooms_forbidden", now=NOW)
+    await runs.pause(store, "org1", until=NOW + 60)
+    assert await runs.paused_until(store, "org1") == NOW + 60
+    await runs.begin(store, "org1", run="b", generation=1, now=NOW + 1)
+    assert await runs.paused_until(store, "org1") == NOW + 60
+    await runs.finish(store, "org1", run="a", now=NOW + 2)
+    present = await runs.present(store, "org1")
+    assert present is not None
+    assert (present.run, present.finished_at) == ("b", None)
+    await runs.finish(store, "org1", run="b", now=NOW + 3)
+    present = await runs.present(store, "org1")
+    assert present is not None
+    assert present.finished_at == NOW + 3
+    await runs.begin(store, "org1", run="c", generation=2, now=NOW + 4)
+    assert await runs.paused_until(store, "org1") == 0
+
+
+async def test_an_org_never_enumerated_is_neither_paused_nor_present(store: Store) -> None:
+    assert await runs.paused_until(store, "org9") == 0
+    assert await runs.present(store, "org9") is None

@@ -1,0 +1,125 @@
+"""Two authorizers on one database: each org is verified and searched once, and a tenant is given away once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.authorizer import due, orgs, verdicts
+from services.authorizer.__main__ import serve
+from services.authorizer.desk import Desk
+from services.authorizer.settings import Settings
+from services.authorizer.verify import Microsoft
+from shared import clock
+from shared.broker import Consumer, Delivery, Done, open_broker
+from shared.contracts.messages import GraphConnection, MailboxEnumerate, Message, OrgConnected
+from shared.contracts.policy import Policy
+from shared.health import Health
+from shared.identity import GraphCredential
+from shared.process import Rim
+from shared.store import Store, open_store
+from shared.vault import load_vault
+from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens, token_of
+from tests.waiting import until
+
+ORGS = 30
+
+
+@pytest.fixture
+async def stores(store_url: str) -> AsyncIterator[tuple[Store, Store]]:
+    """Two processes' views of one database (SQLite and PostgreSQL)."""
+    pair = open_store(store_url), open_store(store_url)
+    yield pair
+    for store in pair:
+        await store.close()
+
+
+class OwnTenant(FakeTokens):
+    """Names the tenant as it was asked for, after a moment in which others may act."""
+
+    async def token(self, **asked: object) -> str:  # type: ignore[override]
+        await asyncio.sleep(0)
+        self.asked.append(("", "", "", True))
+        return token_of(str(asked["tenant_id"]))
+
+
+async def test_two_authorizers_do_each_thing_once(stores: tuple[Store, Store], tmp_path: Path) -> None:
+    vault, broker = load_vault(tmp_path / "keys", create=True), open_broker("memory://")
+    await orgs.put_credential(stores[0], vault, "default", GraphCredential(client_id="app"), now=1)
+    tokens, stop, jobs = OwnTenant(), asyncio.Event(), []
+
+    async def take(message: Message, _: Delivery) -> Done:
+        assert isinstance(message, MailboxEnumerate)
+        jobs.append((message.org_id, message.generation))
+        return Done()
+
+    def authorizer(store: Store) -> asyncio.Task[None]:
+        microsoft = Microsoft(tokens, FakeGraph())
+        desk = Desk(store=store, vault=vault, microsoft=microsoft, settings=Settings(), tries={})
+        return asyncio.create_task(serve(desk, Rim(broker=broker, store=store, stop=stop, health=Health())))
+
+    running = [
+        *(authorizer(store) for store in stores),
+        asyncio.create_task(broker.run([Consumer("fetcher.enumerate", take)], service="fetcher", stop=stop)),
+    ]
+    wanted = [OrgConnected(org_id=f"org{n}", connection=GraphConnection(tenant_id=f"tenant-{n}")) for n in range(ORGS)]
+    await broker.publish(wanted)
+    await until(lambda: len({org_id for org_id, _ in jobs}) == ORGS, 60)
+    stop.set()
+    await asyncio.wait_for(asyncio.gather(*running), 30)
+    await broker.close()
+    assert sorted(jobs) == sorted((message.org_id, 1) for message in wanted)
+    assert len(tokens.asked) == ORGS
+
+
+async def test_one_tenant_asked_for_by_many_orgs_at_once_goes_to_one(stores: tuple[Store, Store]) -> None:
+    now = clock.now()
+    for n in range(8):
+        asked = GraphConnection(tenant_id=f"name-{n}")
+        await orgs.request(stores[0], org_id=f"org{n}", connection=asked, policy=Policy(), now=now)
+    claims = [
+        *((stores[0], each) for each in await verdicts.claim(stores[0], now=now, limit=4)),
+        *((stores[1], each) for each in await verdicts.claim(stores[1], now=now, limit=8)),
+    ]
+    assert len({each.org_id for _, each in claims}) == len(claims) == 8
+    outcomes = await asyncio.gather(
+        *(verdicts.accept(store, each, tenant_id="the-tenant", now=now) for store, each in claims)
+    )
+    assert sorted(outcomes) == ["connected"] + ["tenant_taken"] * 7
+
+
+async def test_claims_made_at_once_never_overlap(stores: tuple[Store, Store]) -> None:
+    now = clock.now()
+    for n in range(ORGS):
+        asked = GraphConnection(tenant_id=f"t{n}")
+        await orgs.request(stores[0], org_id=f"org{n}", connection=asked, policy=Policy(), now=now)
+    taken = await asyncio.gather(
+        *(verdicts.claim(stores[n % 2], now=now, limit=7) for n in range(8)), return_exceptions=False
+    )
+    claimed = [each for part in taken for each in part]
+    names = [each.org_id for each in claimed]
+    assert len(names) == len(set(names))
+    for each in claimed:
+        await verdicts.accept(stores[0], each, tenant_id=each.connection.tenant_id, now=now)
+    searched = await asyncio.gather(*(due.claim(stores[n % 2], now=now, limit=5) for n in range(8)))
+    names = [each.org_id for part in searched for each in part]
+    assert len(names) == len(set(names))
+
+
+async def test_a_policy_changed_from_two_sides_at_once_gives_two_generations(stores: tuple[Store, Store]) -> None:
+    now, asked = clock.now(), GraphConnection(tenant_id="t")
+    await orgs.request(stores[0], org_id="acme", connection=asked, policy=Policy(), now=now)
+    (claimed,) = await verdicts.claim(stores[0], now=now, limit=1)
+    await verdicts.accept(stores[0], claimed, tenant_id="t", now=now)
+    changed = [Policy(days_back=days) for days in (10, 20)]
+    await asyncio.gather(
+        *(
+            orgs.request(store, org_id="acme", connection=asked, policy=policy, now=now)
+            for store, policy in zip(stores, changed, strict=True)
+        )
+    )
+    found = await orgs.org(stores[0], "acme")
+    assert found is not None
+    assert found.generation == 3
+    assert found.policy in changed

@@ -1,0 +1,185 @@
+"""The update log reaches the consumers' exchange: in order, at least once, by one replica at a time."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from services.publisher import relay as relaying
+from services.publisher.news import UPDATED
+from services.publisher.relay import begin, relay, relay_page
+from services.publisher.timelines import publish
+from shared.broker import Broker
+from shared.contracts.values import Bucket
+from shared.errors import Retry
+from shared.health import Health
+from shared.store import Store, open_store
+from shared.tables import relay as cursors
+from tests.contracts.contracts import consumers
+from tests.unit.publisher.readings import MONDAY, busy, connect, event, snapshot, unreadable
+
+Event = tuple[str, bytes, dict[str, str]]
+
+
+class Exchange:
+    """A broker that notes what is announced; it can be slow, away, or refuse a page once."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.fails = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.asked = asyncio.Event()
+
+    async def announce(self, events: Sequence[Event]) -> None:
+        """Take the events once the exchange is open; lose the confirms while `fails` is above zero."""
+        self.asked.set()
+        await self.open.wait()
+        self.events.extend(events)
+        if self.fails:
+            self.fails -= 1
+            raise ConnectionResetError
+
+    @property
+    def sequences(self) -> list[int]:
+        """The positions announced, in order."""
+        return [int(headers["id"]) for _, _, headers in self.events]
+
+    def as_broker(self) -> Broker:
+        """Pass for a broker: the relay needs no more of one."""
+        return self  # type: ignore[return-value]
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = open_store(store_url)
+    await connect(opened)
+    await begin(opened)
+    yield opened
+    await opened.close()
+
+
+async def fill(store: Store, count: int, *, first: int = 0) -> None:
+    await publish(store, [snapshot(mailbox_id=f"m-{n}") for n in range(first, first + count)], now=MONDAY)
+
+
+async def until(exchange: Exchange, count: int) -> None:
+    async with asyncio.timeout(10):
+        while len(exchange.events) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_update_is_announced_as_a_structured_cloud_event(store: Store) -> None:
+    exchange = Exchange()
+    await publish(store, [snapshot(busy(9, 10))], now=MONDAY)
+    assert await relay_page(store, exchange.as_broker()) == 1
+    ((routing_key, body, headers),) = exchange.events
+    msgspec.json.decode(body, type=consumers()[UPDATED])
+    assert routing_key == "acme.m-0001"
+    told = json.loads(body)
+    assert (told["source"], told["subject"], told["orgid"]) == ("/v1/orgs/acme", "m-0001", "acme")
+    assert (told["id"], told["sequence"], told["time"]) == ("0" * 18 + "1", "0" * 18 + "1", "2026-01-05T00:00:00Z")
+    assert told["data"]["from"] == "2026-01-05T00:00:00Z"
+    copied = {name: headers[f"cloudEvents_{name}"] for name in ("id", "type", "source", "subject")}
+    assert copied == {name: told[name] for name in copied}
+
+
+async def test_updates_are_announced_once_each_in_order_of_position(store: Store) -> None:
+    exchange = Exchange()
+    for first in range(0, 700, 100):
+        await fill(store, 100, first=first)
+    pages = [await relay_page(store, exchange.as_broker()) for _ in range(4)]
+    assert pages == [300, 300, 100, 0]
+    assert exchange.sequences == sorted(set(exchange.sequences))
+    assert len(exchange.events) == 700
+
+
+async def test_a_page_without_its_confirms_is_announced_again(store: Store) -> None:
+    exchange = Exchange()
+    await fill(store, 3)
+    exchange.fails = 1
+    with pytest.raises(Retry):
+        await relay_page(store, exchange.as_broker())
+    await relay_page(store, exchange.as_broker())
+    assert exchange.sequences == [1, 2, 3, 1, 2, 3]
+
+
+async def test_what_an_older_generation_published_is_not_announced_any_more(store: Store) -> None:
+    exchange = Exchange()
+    await publish(store, [snapshot(events=(event(9, 10, "secret plan"),)), snapshot(mailbox_id="gone")], now=MONDAY)
+    await connect(store, generation=2)
+    await publish(
+        store,
+        [
+            snapshot(version=2, generation=2),
+            unreadable(Bucket.EXCLUDED, mailbox_id="gone", version=2, generation=2),
+        ],
+        now=MONDAY,
+    )
+    await relay_page(store, exchange.as_broker())
+    assert [headers["type"] for _, _, headers in exchange.events] == ["availability.updated.v1", "mailbox.removed.v1"]
+    assert b"secret plan" not in b"".join(body for _, body, _ in exchange.events)
+
+
+async def test_one_replica_at_a_time_announces(store: Store) -> None:
+    if store.is_sqlite:
+        pytest.skip("SQLite has one process, and so one relay")
+    exchange, other = Exchange(), Exchange()
+    exchange.open.clear()
+    await fill(store, 2)
+    first = asyncio.create_task(relay_page(store, exchange.as_broker()))
+    await exchange.asked.wait()
+    assert await relay_page(store, other.as_broker()) == 0
+    exchange.open.set()
+    assert await first == 2
+    assert other.events == []
+
+
+async def test_a_relay_that_was_cancelled_leaves_its_page_to_the_next(store: Store) -> None:
+    exchange, other = Exchange(), Exchange()
+    exchange.open.clear()
+    await fill(store, 2)
+    first = asyncio.create_task(relay_page(store, exchange.as_broker()))
+    await exchange.asked.wait()
+    first.cancel()
+    await asyncio.wait([first])
+    assert await relay_page(store, other.as_broker()) == 2
+
+
+async def test_a_broker_that_stays_away_is_no_error_of_the_log(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relaying, "PATIENCE", 0.05)
+    exchange = Exchange()
+    exchange.open.clear()
+    await fill(store, 2)
+    with pytest.raises(Retry) as pause:
+        await relay_page(store, exchange.as_broker())
+    assert pause.value.reason == "broker_unavailable"
+    async with store.read() as connection:
+        assert (await connection.execute(select(cursors.c.position))).scalar_one() == 0
+
+
+async def test_the_relay_goes_on_when_woken_and_by_itself_and_ends_when_told(store: Store) -> None:
+    exchange, woken, stop, health = Exchange(), asyncio.Event(), asyncio.Event(), Health()
+    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, woken=woken, stop=stop))
+    await fill(store, 1)
+    woken.set()
+    await until(exchange, 1)
+    await fill(store, 1, first=1)  # nobody wakes it: another replica wrote
+    await until(exchange, 2)
+    assert health.ready
+    stop.set()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_relay_whose_broker_fails_goes_on_later(store: Store) -> None:
+    exchange, woken, stop, health = Exchange(), asyncio.Event(), asyncio.Event(), Health()
+    exchange.fails = 1
+    await fill(store, 1)
+    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, woken=woken, stop=stop))
+    await until(exchange, 2)
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    assert exchange.sequences == [1, 1]

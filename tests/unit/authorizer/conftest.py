@@ -1,0 +1,44 @@
+"""A store, a vault and a desk whose Microsoft is a fake."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.authorizer import orgs
+from services.authorizer.desk import Desk
+from services.authorizer.settings import Settings
+from services.authorizer.verify import Microsoft
+from shared.identity import GraphCredential
+from shared.store import Store, open_store
+from shared.vault import Vault, load_vault
+from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens
+
+
+@pytest.fixture
+async def store(sqlite_url: str) -> AsyncIterator[Store]:
+    made = open_store(sqlite_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def vault(tmp_path: Path, store: Store) -> Vault:
+    made = load_vault(tmp_path / "keys", create=True)
+    await orgs.put_credential(store, made, "default", GraphCredential(client_id="app", client_secret="canary"), now=1)
+    return made
+
+
+@pytest.fixture
+def tokens() -> FakeTokens:
+    return FakeTokens()
+
+
+@pytest.fixture
+def graph() -> FakeGraph:
+    return FakeGraph()
+
+
+@pytest.fixture
+def desk(store: Store, vault: Vault, tokens: FakeTokens, graph: FakeGraph) -> Desk:
+    return Desk(store=store, vault=vault, microsoft=Microsoft(tokens, graph), settings=Settings(), tries={})

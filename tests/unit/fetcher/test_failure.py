@@ -1,0 +1,107 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.fetcher.failure import LONG_PAUSE, PAUSED, Whose, back_off, of_enumeration, of_reading, word
+from shared.contracts.values import Bucket
+from shared.graph import GraphError
+from shared.identity import IdentityError
+
+
+def graph(status: int, code: str = "", retry_after: float | None = None) -> GraphError:
+    return GraphError(status=status, code=code, retry_after=retry_after)
+
+
+errors = st.builds(
+    GraphError,
+    status=st.sampled_from([0, 200, 302, 400, 401, 403, 404, 409, 410, 423, 424, 429, 500, 501, 502, 503, 504, 509]),
+    code=st.sampled_from(
+        ["", "ErrorAccessDenied", "MailboxNotEnabledForRESTAPI", "extensionError", PAUSED, "timeout", "Ünknown!", "429"]
+    ),
+    retry_after=st.none() | st.floats(0, 86_400),
+) | st.builds(
+    IdentityError,
+    st.sampled_from(["consent_missing", "throttled"]),
+    transient=st.booleans(),
+    retry_after=st.none() | st.floats(0, 3600),
+)
+
+
+@given(errors, st.integers(1, 8))
+def test_every_failure_has_a_fate_with_a_fixed_word(error: GraphError | IdentityError, attempt: int) -> None:
+    for fate in (of_reading(error, attempt), of_enumeration(error, attempt)):
+        assert fate.reason == word(fate.reason)
+        assert (fate.bucket is not None) == (fate.whose is Whose.MAILBOX)
+        assert fate.whose is Whose.MAILBOX or fate.after >= 1.0
+        assert not (fate.counted and fate.whose is not Whose.PASSING)
+
+
+def test_a_throttled_mailbox_waits_as_long_as_it_was_told_and_no_try_is_counted() -> None:
+    fate = of_reading(graph(429, "ApplicationThrottled", 7.5), 3)
+    assert (fate.after, fate.counted, fate.pause_tenant) == (7.5, False, False)
+
+
+def test_throttling_in_the_directory_pauses_the_tenant() -> None:
+    assert of_enumeration(graph(429, "TooManyRequests", 30), 1).pause_tenant
+
+
+def test_throttling_of_the_token_endpoint_pauses_the_tenant() -> None:
+    fate = of_reading(IdentityError("throttled", transient=True, retry_after=20.0), 1)
+    assert (fate.pause_tenant, fate.after, fate.counted) == (True, 20.0, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "bucket"),
+    [
+        (graph(404, "MailboxNotEnabledForRESTAPI"), Bucket.NO_MAILBOX),
+        (graph(404, "mailboxnotenabledforrestapi"), Bucket.NO_MAILBOX),
+        (graph(404, "ErrorInvalidUser"), Bucket.NO_MAILBOX),
+        (graph(404, "MailboxNotHostedInExchangeOnline"), Bucket.ON_PREMISES),
+        (graph(403, "ErrorAccessDenied"), Bucket.DENIED),
+    ],
+)
+def test_a_mailboxs_own_trouble_is_a_bucket(error: GraphError, bucket: Bucket) -> None:
+    assert of_reading(error, 1).bucket is bucket
+
+
+@pytest.mark.parametrize("error", [graph(404), graph(403), graph(404, "ErrorItemNotFound"), graph(403, "Blocked")])
+def test_a_refusal_in_words_not_known_may_pass(error: GraphError) -> None:
+    fate = of_reading(error, 1)
+    assert (fate.whose, fate.counted) == (Whose.PASSING, True)
+
+
+@pytest.mark.parametrize(
+    "error", [graph(401), graph(403, "Authorization_RequestDenied"), IdentityError("consent_missing")]
+)
+def test_the_organisations_trouble_waits_long_and_is_not_counted(error: GraphError | IdentityError) -> None:
+    fate = of_reading(error, 1)
+    assert (fate.whose, fate.after, fate.counted) == (Whose.ORG, LONG_PAUSE, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (graph(503), "server_error"),
+        (graph(0, "network"), "network"),
+        (graph(200, "unexpected_shape"), "unexpected_shape"),
+        (graph(400, "ErrorInvalidRequest"), "request_refused"),
+    ],
+)
+def test_what_may_pass_is_counted_and_backs_off(error: GraphError, reason: str) -> None:
+    first, third = of_reading(error, 1), of_reading(error, 3)
+    assert (first.reason, first.counted) == (reason, True)
+    assert third.after > first.after
+
+
+def test_a_servers_own_longer_pause_is_honoured() -> None:
+    assert of_reading(graph(503, "", 120), 1).after == 120
+
+
+def test_a_paused_tenant_costs_no_try() -> None:
+    fate = of_reading(graph(0, PAUSED, 17), 1)
+    assert (fate.after, fate.counted) == (17, False)
+
+
+@given(st.integers(-5, 1000))
+def test_backing_off_is_bounded(attempt: int) -> None:
+    assert 5.0 <= back_off(attempt) <= 300.0

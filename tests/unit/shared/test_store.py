@@ -1,0 +1,54 @@
+"""Opening a store: which addresses are taken, and what an error tells."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shared.store import open_store
+from shared.tables import metadata, relay
+
+
+@pytest.mark.parametrize(
+    "url", ["", "canary", "mysql://u:canary@h/d", "postgresql+psycopg://u:canary@h/d", "sqlite+pysqlite:///canary"]
+)
+def test_another_kind_of_address_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match="begins with postgresql:// or sqlite:///") as caught:
+        open_store(url)
+    assert "canary" not in repr(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_postgresql_is_opened_by_its_usual_names(scheme: str) -> None:
+    store = open_store(f"{scheme}://user:canary@127.0.0.1:1/name")
+    assert not store.is_sqlite
+    assert "canary" not in repr(store)
+
+
+async def test_a_file_is_made_with_its_folder_and_in_wal_mode(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "b.db"
+    store = open_store(f"sqlite:///{file}")
+    async with store.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    await store.close()
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+async def test_another_process_may_write_between_two_writes(tmp_path: Path) -> None:
+    file = tmp_path / "b.db"
+    store = open_store(f"sqlite:///{file}")
+    async with store.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    for n in range(3):
+        async with store.write() as connection:
+            await connection.execute(relay.insert().values(name=f"ours{n}", position=n))
+        other = sqlite3.connect(file, timeout=5)
+        other.execute("INSERT INTO relay VALUES (?, 0)", (f"theirs{n}",))
+        other.commit()
+        other.close()
+    async with store.read() as connection:
+        assert len((await connection.execute(relay.select())).all()) == 6
+    await store.close()
