@@ -5,6 +5,7 @@ Whatever the source, every item's id is opaque, and its private fields carry can
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
@@ -18,6 +19,7 @@ from shared.zones import local_midnight
 Source = Callable[[Window, bool], list[Item]]
 Expand = Callable[[Window], tuple[list[Item], tuple[Problem, ...]]]
 CANARY = "canary-"
+YEAR = 365 * DAY
 CANARY_FIELDS = (
     "subject", "body", "location", "category", "attendee-name", "attendee-address", "organizer-name",
     "organizer-address", "join",
@@ -85,13 +87,27 @@ def from_file(expand: Expand, report: Callable[[Problem], None]) -> Source:
     """Return a source that expands a read calendar; what cannot be expanded is reported."""
 
     def read(window: Window, _private: bool) -> list[Item]:  # noqa: FBT001 -- one signature for every source
-        wide = Window(window.start - 2 * DAY, window.end + 2 * DAY)
-        found, problems = expand(wide)
+        found, problems = _expanded(expand, _grown(window))
         for problem in problems:
             report(problem)
-        return sorted((opaque(item) for item in found), key=lambda item: (item.start, item.item_id))
+        return found
 
     return read
+
+
+def _grown(window: Window) -> Window:
+    """Return what is expanded for a window: for a long one its whole half century, since its neighbours follow."""
+    if window.end - window.start <= YEAR:
+        return Window(window.start - 2 * DAY, window.end + 2 * DAY)
+    block = 50 * YEAR
+    first, last = window.start // block, -(-window.end // block)
+    return Window(first * block - 2 * DAY, last * block + 2 * DAY)
+
+
+@lru_cache(maxsize=64)
+def _expanded(expand: Expand, window: Window) -> tuple[list[Item], tuple[Problem, ...]]:
+    found, problems = expand(window)
+    return sorted((opaque(item) for item in found), key=lambda item: (item.start, item.item_id)), problems
 
 
 def opaque(item: Item) -> Item:

@@ -73,7 +73,7 @@ async def test_an_org_connects_over_the_broker_and_nonsense_beside_it_is_parked(
     await until(both_parked, 30)
     letters = await broker.parked()
     assert {(letter.queue, letter.reason) for letter in letters} == {("authorizer.orgs", "malformed")}
-    assert {letter.where for letter in letters} == {"$.policy.detail", "$.org_id"}
+    assert {letter.where for letter in letters} == {"$.policy.window[1]", "$.org_id"}
     assert [type(job) for job in jobs] == [MailboxEnumerate]
     assert [found.org_id for found in await orgs.all_orgs(store)] == ["acme"]
     stop.set()
