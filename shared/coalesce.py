@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from shared.errors import Retry
+
 T = TypeVar("T")
 R = TypeVar("R")
 _Waiting = tuple[T, asyncio.Future[R]]
@@ -16,7 +18,8 @@ class Coalesce(Generic[T, R]):
     """`await coalesce(item)` gives the result that `run` returned at the item's place in its batch.
 
     A lone call runs at once. `run` may return an Exception in an item's place: only that caller gets it. If `run`
-    raises for a batch of several, each item is tried alone, in order.
+    raises for a batch of several, each item is tried alone, in order; but a Retry that is not counted (the database is
+    away) is no item's fault and goes to all.
     """
 
     def __init__(self, run: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], *, limit: int = 64) -> None:
@@ -56,8 +59,9 @@ class Coalesce(Generic[T, R]):
             if len(results) != len(batch):
                 raise RuntimeError("a batch returns one result an item")  # noqa: TRY301 -- is handed to the callers
         except Exception as error:  # noqa: BLE001 -- handed to the caller whose item it is
-            if len(batch) == 1:
-                _give(batch[0][1], error)
+            if len(batch) == 1 or (isinstance(error, Retry) and not error.counted):
+                for _, future in batch:
+                    _give(future, error)
                 return
             for pair in batch:
                 await self._settle([pair])

@@ -18,6 +18,7 @@ from shared.clouds import Cloud
 from shared.graph_answers import decode, error_code, pause, shape, user_agent
 
 T = TypeVar("T")
+Session = aiohttp.ClientSession
 
 BODY_CAP: Final = 64 * 2**20  # a page of 999 events with details is some 5 MB
 ERROR_CAP: Final = 64 * 2**10

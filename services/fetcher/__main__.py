@@ -15,7 +15,7 @@ from services.fetcher.polling import poll
 from services.fetcher.restart import recover
 from services.fetcher.settings import Settings
 from shared import clock, logs, process
-from shared.broker import Consumer, Delivery, Done
+from shared.broker import Broker, Consumer, Delivery, Done
 from shared.config import Deployment
 from shared.contracts.messages import MailboxEnumerate, MailboxRead, Message
 from shared.errors import Reject
@@ -23,10 +23,11 @@ from shared.graph import open_session
 from shared.identity import Tokens
 from shared.migrate import schema_is_current
 from shared.process import Rim
+from shared.reach import reached
 from shared.store import Store
 from shared.vault import Vault, VaultError, load_vault
 
-PATIENCE: Final = 30  # seconds that the store has at start-up
+PATIENCE: Final = 30  # seconds that store and broker have at start-up
 
 
 async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
@@ -34,6 +35,7 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
     rim.health.set("fetcher", ready=False)
     await _see_schema(rim.store)
     vault = _see_vault(deployment.keys_file)
+    await _see_broker(rim.broker)
     tokens = Tokens(ca_file=deployment.ca_file)
     try:
         async with open_session(deployment.ca_file, connections=2 * settings.readings + 16) as session:
@@ -79,13 +81,28 @@ def consumers(context: Context) -> tuple[Consumer, ...]:
 async def _read(context: Context, message: Message, delivery: Delivery) -> Done:
     if not isinstance(message, MailboxRead):
         raise Reject("unknown_type")
-    return await read(context, message, delivery)
+    async with reached():
+        return _reaching(await read(context, message, delivery))
 
 
 async def _enumerate(context: Context, message: Message, delivery: Delivery) -> Done:
     if not isinstance(message, MailboxEnumerate):
         raise Reject("unknown_type")
-    return await enumerate_page(context, message, delivery)
+    async with reached():
+        return _reaching(await enumerate_page(context, message, delivery))
+
+
+def _reaching(done: Done) -> Done:
+    """Return the same, its commit waiting for a database that is away, too."""
+    commit = done.commit
+    if commit is None:
+        return done
+
+    async def committed() -> None:
+        async with reached():
+            await commit()
+
+    return Done(done.messages, committed)
 
 
 async def _see_schema(store: Store) -> None:
@@ -98,6 +115,14 @@ async def _see_schema(store: Store) -> None:
         raise SystemExit(
             "busyline fetcher: the database is not at this release's schema; run `busyline database upgrade`"
         )
+
+
+async def _see_broker(broker: Broker) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await broker.depth("fetcher.enumerate")
+    except Exception:  # noqa: BLE001 -- each engine has errors of its own; the sentence is the same
+        raise SystemExit("busyline fetcher: the broker named by BUSYLINE_BROKER_URL does not answer") from None
 
 
 def _see_vault(keys_file: str) -> Vault:

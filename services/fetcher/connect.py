@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import aiohttp
 from msgspec import Struct
 
 from services.fetcher import runs
@@ -12,7 +11,7 @@ from shared import clock, clouds, connections
 from shared.connections import Connected
 from shared.contracts.values import Instant
 from shared.errors import Reject
-from shared.graph import GraphClient, GraphError
+from shared.graph import GraphClient, GraphError, Session
 from shared.identity import GraphCredential, IdentityError, Tokens
 from shared.store import Store
 from shared.vault import Vault, VaultError
@@ -26,7 +25,7 @@ class Access(Struct, frozen=True, kw_only=True):
     store: Store
     vault: Vault
     tokens: Tokens
-    session: aiohttp.ClientSession
+    session: Session
     sandbox_url: str = ""
 
 

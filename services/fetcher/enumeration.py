@@ -4,6 +4,7 @@ It refuses to follow a superseded run, and to park an organisation's enumeration
 """
 
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Final
 
 from services.fetcher import failure, paging, runs, stages
@@ -88,7 +89,7 @@ async def _failed(
     fate = failure.of_enumeration(error, attempt)
     now, ended = clock.now(), fate.counted and attempt >= context.settings.tries
     if fate.pause_tenant:
-        await context.tenants.pause(message.org_id, until=now + round(fate.after))
+        await context.tenants.pause(message.org_id, until=now + ceil(fate.after))
     if ended or fate.whose is Whose.ORG:
         await runs.trouble(context.store, message.org_id, reason=fate.reason, now=now)
     if ended:

@@ -1,10 +1,12 @@
 """Turns Graph's events into raw ones: times parsed, words unjudged.
 
-It refuses a time it cannot place with certainty, and never decodes what the policy did not ask for.
+It refuses a time it cannot place with certainty, and never decodes what the policy did not ask for. Decoded values
+hold no references in circles, so the garbage collector need not follow them (gc=False).
 """
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct, field
@@ -14,7 +16,8 @@ from shared.contracts.messages import RawDetails, RawEvent
 from shared.contracts.values import DAY, LATEST
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 -- Graph prints times without an offset, the zone beside them
-_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z?", re.ASCII)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME: Final = re.compile(r"(T\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z?", re.ASCII)
 
 
 class Moment(Struct, frozen=True, rename="camel", gc=False):
@@ -30,7 +33,7 @@ class Response(Struct, frozen=True, gc=False):
     response: str | None = None
 
 
-class TimesOnly(Struct, frozen=True, rename="camel", kw_only=True):
+class TimesOnly(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
     """An event as far as free/busy needs it."""
 
     start: Moment
@@ -57,7 +60,7 @@ class EmailAddress(Struct, frozen=True, gc=False):
     address: str | None = None
 
 
-class Person(Struct, frozen=True, rename="camel"):
+class Person(Struct, frozen=True, rename="camel", gc=False):
     """An organizer or an attendee."""
 
     email_address: EmailAddress | None = None
@@ -75,7 +78,7 @@ class OnlineMeeting(Struct, frozen=True, rename="camel", gc=False):
     join_url: str | None = None
 
 
-class WithDetails(TimesOnly, frozen=True, rename="camel", kw_only=True):
+class WithDetails(TimesOnly, frozen=True, rename="camel", kw_only=True, gc=False):
     """An event with what the details policy publishes."""
 
     id: str = ""
@@ -132,14 +135,14 @@ def raw(event: TimesOnly) -> RawEvent:
     else:
         start, end = seconds(event.start, up=False), seconds(event.end, up=True)
     return RawEvent(
-        start=start,
-        end=min(end, LATEST),
-        show_as=event.show_as or "unknown",
-        sensitivity=event.sensitivity_word,
-        all_day=all_day,
-        cancelled=event.is_cancelled is True,
-        response=(event.response_status and event.response_status.response) or "",
-        details=event.details(),
+        start,
+        min(LATEST, end),
+        event.show_as or "unknown",
+        event.sensitivity_word,
+        all_day,
+        event.is_cancelled is True,
+        (event.response_status and event.response_status.response) or "",
+        event.details(),
     )
 
 
@@ -159,13 +162,25 @@ def seconds(moment: Moment, *, up: bool) -> int:
 
 
 def _wall_seconds(moment: Moment, *, up: bool) -> int:
-    """Return a printed time as if it were UTC."""
-    match = _TIME.fullmatch(moment.date_time)
+    """Return a printed time as if it were UTC. A calendar has few dates and fewer times of day: both are kept."""
+    printed = moment.date_time
+    return _midnight(printed[:10]) + _time_of_day(printed[10:], up)
+
+
+@lru_cache(maxsize=16_384)
+def _midnight(printed: str) -> int:
+    if _DATE.fullmatch(printed) is None:
+        raise ValueError("a date has another form")
+    return (datetime.fromisoformat(printed) - _EPOCH).days * DAY
+
+
+@lru_cache(maxsize=4096)
+def _time_of_day(printed: str, up: bool) -> int:  # noqa: FBT001 -- a key of the cache, and private
+    match = _TIME.fullmatch(printed)
     if match is None:
         raise ValueError("a time has another form")
-    since = datetime.fromisoformat(match[1]) - _EPOCH
-    rounded_up = up and match[2] is not None and match[2].strip("0") != ""
-    return since.days * DAY + since.seconds + rounded_up
+    since = datetime.fromisoformat(f"1970-01-01{match[1]}") - _EPOCH
+    return since.seconds + (up and match[2] is not None and match[2].strip("0") != "")
 
 
 def _person(person: Person | None) -> str:

@@ -1,5 +1,6 @@
 """A mailbox.read message in, one complete snapshot out, or the fate of a reading that did not come about."""
 
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -85,7 +86,7 @@ async def _unread(context: Context, task: Reading, fate: Fate, *, attempt: int) 
     """Carry a failure's fate out: a pause for the tenant, word to the admin, another try, or a bucket."""
     now = clock.now()
     if fate.pause_tenant:
-        await context.tenants.pause(task.row.org_id, until=now + round(fate.after))
+        await context.tenants.pause(task.row.org_id, until=now + ceil(fate.after))
     if fate.whose is Whose.ORG:
         await runs.trouble(context.store, task.row.org_id, reason=fate.reason, now=now)
     if fate.bucket is not None:
@@ -93,7 +94,7 @@ async def _unread(context: Context, task: Reading, fate: Fate, *, attempt: int) 
     if fate.counted and (attempt >= context.settings.tries or task.row.bucket is Bucket.FAILING):
         again = due.next_try(now, task.row.failures)
         return _given_up(context, task, Bucket.FAILING, reason=fate.reason, due_at=again)
-    until = now + round(fate.after) + context.settings.lease_seconds
+    until = now + ceil(fate.after) + context.settings.lease_seconds
     await context.mailboxes.change(
         task.row.org_id, task.row.mailbox_id, lambda row: due.postpone(row, task.lease, until)
     )

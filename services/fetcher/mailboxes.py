@@ -12,6 +12,7 @@ from sqlalchemy import Update, bindparam, exists, select, tuple_, update
 from services.fetcher.due import Change, Claimed, Row
 from shared.coalesce import Coalesce
 from shared.contracts.values import Bucket, Generation, Instant, Kind
+from shared.reach import reached
 from shared.store import Store
 from shared.tables import mailboxes, orgs
 
@@ -63,7 +64,7 @@ class Mailboxes:
     async def _change(self, items: Sequence[tuple[Key, Step]]) -> Sequence[Row | Claimed | Exception]:
         answers: list[Row | Claimed | Exception] = []
         changed: dict[Key, Row] = {}
-        async with self._store.write() as connection:
+        async with reached(), self._store.write() as connection:
             found = await connection.execute(_LOCK, {"keys": sorted({key for key, _ in items})})
             rows = {(row.org_id, row.mailbox_id): row_of(row) for row in found}
             for key, step in items:

@@ -36,7 +36,9 @@ def _kept(page: Page | PageWithDetails, span: Window, window: Window) -> Iterabl
         parsed = [events.raw(event) for event in page.value]
     except (ValueError, OverflowError):
         raise GraphError(status=200, code="unexpected_time") from None
-    return (event for event in parsed if selection.belongs(event.start, span, window))
+    if span == window:
+        return parsed
+    return [event for event in parsed if selection.belongs(event.start, span, window)]
 
 
 def _next(link: str | None, followed: set[str]) -> str | None:

@@ -40,7 +40,7 @@ async def org_asked(request: web.Request) -> Org:
         if known is None:
             raise Problem(401, "unauthorized", title="A valid bearer token is needed", headers=CHALLENGE)
         org_id = request.match_info["org"]
-        found = await _org(store, org_id) if known.may_ask(org_id) and ORG_ID.fullmatch(org_id) else None
+        found = await org_of(store, org_id) if known.may_ask(org_id) and ORG_ID.fullmatch(org_id) else None
     if found is None:
         raise Problem(404, "org_unknown", title="There is no such org")
     return found
@@ -51,7 +51,8 @@ def _token(request: web.Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-async def _org(store: Store, org_id: str) -> Org | None:
+async def org_of(store: Store, org_id: str) -> Org | None:
+    """Return an org's row, or None where there is none; who may see it is the caller's to know."""
     columns = (orgs.c.org_id, orgs.c.generation, orgs.c.state, orgs.c.reason, orgs.c.sentence, orgs.c.connected_at)
     async with store.read() as connection:
         row = (await connection.execute(select(*columns).where(orgs.c.org_id == org_id))).mappings().one_or_none()

@@ -6,29 +6,40 @@ from aiohttp import web
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.publisher.access import STORE, Org, org_asked
+from services.publisher.access import STORE, Org, org_asked, org_of
 from services.publisher.answers import CoverageCounts, Enumeration, OrgStatus, Reading
 from services.publisher.asking import parameters
 from services.publisher.moments import moment
 from services.publisher.reach import reached
 from services.publisher.reply import reply
 from shared.contracts.values import Bucket, Coverage, Instant
+from shared.store import Store
 from shared.tables import enumerations, mailboxes, timelines
 
 _WANTED = [bucket.value for bucket in (Bucket.ACTIVE, Bucket.DENIED, Bucket.FAILING)]
 _ERRORS = [Bucket.DENIED.value, Bucket.FAILING.value]
 
 
-async def org_status(request: web.Request) -> web.Response:
+async def show_status(request: web.Request) -> web.Response:
     """GET /v1/orgs/{org}/status."""
     org = await org_asked(request)
     parameters(request, ())
-    async with reached(), request.app[STORE].read() as connection:
+    return reply(await _standing(request.app[STORE], org))
+
+
+async def org_status(store: Store, org_id: str) -> OrgStatus | None:
+    """Return how an org does, for whoever reads the store itself; None where there is no such org."""
+    org = await org_of(store, org_id)
+    return None if org is None else await _standing(store, org)
+
+
+async def _standing(store: Store, org: Org) -> OrgStatus:
+    async with reached(), store.read() as connection:
         buckets = await _counted(connection, org, mailboxes.c.bucket, mailboxes.c.bucket.is_not(None))
         errors = await _counted(connection, org, mailboxes.c.reason, mailboxes.c.bucket.in_(_ERRORS))
         wanted, full, read = await _progress(connection, org)
         enumeration = await _enumeration(connection, org)
-    status = OrgStatus(
+    return OrgStatus(
         org_id=org.org_id,
         state=org.state,
         generation=org.generation,
@@ -41,7 +52,6 @@ async def org_status(request: web.Request) -> web.Response:
         first_reading=Reading(done=read, of=wanted),
         enumeration=enumeration,
     )
-    return reply(status)
 
 
 async def _counted(connection: AsyncConnection, org: Org, word: Any, among: Any) -> dict[str, int]:

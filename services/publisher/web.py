@@ -13,7 +13,7 @@ from services.publisher.availability import availability, free_busy
 from services.publisher.listing import list_mailboxes
 from services.publisher.problems import Handler, problems
 from services.publisher.reply import bear_headers
-from services.publisher.standing import org_status
+from services.publisher.standing import show_status
 from shared import health
 from shared.health import Health
 from shared.store import Store
@@ -31,7 +31,7 @@ def application(store: Store, ready: Health) -> web.Application:
             web.get("/v1/orgs/{org}/mailboxes", list_mailboxes),
             web.get("/v1/orgs/{org}/mailboxes/{address}/availability", availability),
             web.post("/v1/orgs/{org}/free-busy", free_busy),
-            web.get("/v1/orgs/{org}/status", org_status),
+            web.get("/v1/orgs/{org}/status", show_status),
         ]
     )
     return app

@@ -1,6 +1,7 @@
 """How long to wait before reaching for a broker again, and which refusals make waiting pointless."""
 
 import random
+from ssl import SSLCertVerificationError
 
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 
@@ -15,6 +16,6 @@ def pause(failures: int) -> float:
     return most * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads load, guards nothing
 
 
-def refused(error: Exception) -> bool:
-    """Say whether the broker turned us away by name: a wrong password, no such vhost, no right to it."""
-    return isinstance(error, AccessRefused | NotAllowed)
+def refused(error: BaseException) -> bool:
+    """Say whether one side turned the other away: a wrong password, no such vhost, no right to it, a wrong name."""
+    return isinstance(error, AccessRefused | NotAllowed | SSLCertVerificationError)

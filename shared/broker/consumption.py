@@ -12,7 +12,7 @@ from ssl import SSLWantReadError
 from typing import Any
 
 from amqp import spec
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, ChannelError, error_for_code
 
 from shared import logs
 from shared.broker import backoff, declare
@@ -22,6 +22,7 @@ from shared.broker.wire import Taken
 from shared.errors import Halt
 
 _HEADER = struct.Struct(">BHI")
+_CHANNEL_CLOSE = struct.pack(">HH", *spec.Channel.Close)
 _CHUNK = 256 * 1024
 _LEAVING = 2.0  # seconds for the broker's goodbye
 
@@ -81,6 +82,9 @@ class Consumption:
             reason = await self._wire.lost
             self._wire.drop()
             self._wire = None
+            if backoff.refused(reason):
+                self.failed.set_exception(Halt("broker_refused"))
+                return
             failures = 1
             self._log.warning("broker.lost", error_type=type(reason).__name__)
             await asyncio.sleep(backoff.pause(failures))
@@ -214,7 +218,10 @@ class _Line:
                 break
             if buffer[end] != 0xCE:
                 raise AMQPError("frame end")
-            self._amqp.on_inbound_frame((kind, channel, bytes(buffer[at + _HEADER.size : end])))
+            frame = bytes(buffer[at + _HEADER.size : end])
+            if kind == 1 and frame.startswith(_CHANNEL_CLOSE):  # py-amqp would open it anew, and wait for an answer
+                raise error_for_code(int.from_bytes(frame[4:6], "big"), "", (0, 0), ChannelError)
+            self._amqp.on_inbound_frame((kind, channel, frame))
             at = end + 1
             if not self._amqp.connected:  # the broker's goodbye
                 raise EOFError

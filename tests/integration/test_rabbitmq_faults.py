@@ -114,9 +114,10 @@ async def one_kill(server: Server) -> Aftermath:
 
     async def hold(_: Message, delivery: Delivery) -> Done:
         in_hand.append(delivery)
+        number = 1000 + len(in_hand)
         entered.set()
         await leave.wait()
-        return Done((read(1000 + len(in_hand), live=True),))
+        return Done((read(number, live=True),))
 
     enumerate_ = MailboxEnumerate(org_id="acme", generation=1, run="0" * 32)
     await broker.publish([enumerate_, Outgoing(read(7), 3.0), Outgoing(read(8), 12.0)])

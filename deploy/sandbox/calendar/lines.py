@@ -7,12 +7,12 @@ import binascii
 import re
 
 from icalendar.parser import Contentline
-from icalendar.prop import vText
 from msgspec import Struct
 
 from deploy.sandbox.calendar.text import Component
 
 NAME = re.compile(r"[A-Za-z0-9-]+")
+ESCAPED = re.compile(r"\\(.)")
 PLAIN = re.compile(r"([A-Za-z0-9-]+):(.*)", re.DOTALL)
 READ = frozenset({
     "UID", "SEQUENCE", "DTSTAMP", "LAST-MODIFIED", "DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE", "EXRULE",
@@ -88,4 +88,4 @@ def text(entry: Property | None) -> str:
         return ""
     if entry.parameters.get("ENCODING", "").upper() == "QUOTED-PRINTABLE":
         return binascii.a2b_qp(entry.value.encode()).decode("utf-8", "replace")
-    return str(vText.from_ical(entry.value))
+    return ESCAPED.sub(lambda pair: "\n" if pair[1] in "nN" else pair[1], entry.value)

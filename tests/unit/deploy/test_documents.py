@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.command.context import known_variables
 from deploy.command.main import main
 from services.fetcher import selection
 from services.normalizer.merge import merge
@@ -145,7 +146,7 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     pages = [*root.glob("*.md"), *DOCS.rglob("*.md")]
     found = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())]
     dead = [(page.name, link) for page, link in found if "://" not in link and not (page.parent / link).exists()]
-    assert not [each for each in dead if not each[1].endswith("sandbox.md")]
+    assert not dead
 
 
 def test_every_link_to_a_heading_finds_it() -> None:
@@ -166,3 +167,24 @@ def test_every_link_to_a_heading_finds_it() -> None:
         for page, where, anchor in links
         if anchor not in anchors(page.parent / where if where else page)
     ]
+
+
+def test_every_file_a_document_names_exists() -> None:
+    pages = [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+    found = [
+        (page.name, path)
+        for page in pages
+        for path in re.findall(r"`((?:services|shared|deploy|tests|docs)/[\w./]*)`", page.read_text())
+    ]
+    assert found
+    assert not [each for each in found if not (DOCS.parent / each[1]).exists()]
+
+
+def test_every_setting_a_document_names_exists() -> None:
+    known = set(known_variables()) | {"BUSYLINE_TEST_AMQP_URL", "BUSYLINE_TEST_PG_URL", "BUSYLINE_BROKER_PASSWORD_"}
+    found = {
+        word
+        for page in [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+        for word in re.findall(r"`(BUSYLINE_[A-Z_]+)", page.read_text())
+    }
+    assert found <= known

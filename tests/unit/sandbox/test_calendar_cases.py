@@ -64,7 +64,7 @@ def highest(items: list[Item], zone: ZoneInfo, window: Window) -> Busy:
         for start, end in [placed(item, zone)]
     ]
     line: Busy = []
-    for start, end in pairwise(sorted({edge for start, end, _ in spans for edge in (start, end)})):
+    for start, end in pairwise(sorted({edge for span in spans for edge in span[:2]})):
         rank = max((rank for s, e, rank in spans if s <= start and end <= e), default=0)
         if rank and line and line[-1][1:] == (start, RANKS[rank]):
             line[-1] = (line[-1][0], end, RANKS[rank])

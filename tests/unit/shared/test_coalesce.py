@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.coalesce import Coalesce
+from shared.errors import Retry
 
 
 class Doubling:
@@ -56,6 +57,19 @@ async def test_one_bad_item_fails_alone() -> None:
     assert results[0] == 2
     assert isinstance(results[1], ValueError)
     assert results[2] == 4
+
+
+async def test_a_pause_ordered_for_all_is_not_tried_item_by_item() -> None:
+    tried = []
+
+    async def away(items: Sequence[int]) -> Sequence[int | Exception]:
+        tried.append(list(items))
+        raise Retry("store_unavailable", counted=False)
+
+    double = Coalesce(away)
+    results = await asyncio.gather(*(double(number) for number in range(5)), return_exceptions=True)
+    assert all(isinstance(result, Retry) for result in results)
+    assert tried == [[0, 1, 2, 3, 4]]
 
 
 async def test_an_exception_in_an_items_place_is_its_callers_alone() -> None:

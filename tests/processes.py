@@ -1,0 +1,68 @@
+"""What servers for tests have in common: finding programs, folders and ports, ending process groups, waiting."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+class Unavailable(Exception):  # noqa: N818 -- it says what the server is
+    """No such server can be had here; the text says what was looked for."""
+
+
+def found(program: str, places: tuple[str, ...]) -> Path:
+    """Return a program by the first of its places, or from PATH. Raises Unavailable."""
+    matches = sorted(path for place in places for path in Path("/").glob(f"{place.lstrip('/')}/{program}"))
+    on_path = shutil.which(program)
+    if matches:
+        return matches[-1]
+    if on_path is None:
+        raise Unavailable(f"no {program} on this machine")
+    return Path(on_path)
+
+
+def of_its_own(folder: Path | None, prefix: str) -> Path:
+    """Return the folder given, or a fresh temporary one."""
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix=prefix))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Say whether anybody listens on a port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def killed(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with its group and wait for its end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def until_it(holds: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return once it holds. Raises TimeoutError, naming what was waited for."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not come about in {seconds:.0f} s")
+        time.sleep(0.05)
