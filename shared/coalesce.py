@@ -17,15 +17,19 @@ _Waiting = tuple[T, asyncio.Future[R]]
 class Coalesce(Generic[T, R]):
     """`await coalesce(item)` gives the result that `run` returned at the item's place in its batch.
 
-    A lone call runs at once. `run` may return an Exception in an item's place: only that caller gets it. If `run`
+    A lone call runs at once, or after `linger` seconds, for others to join it: a transaction costs much the same for
+    one item as for many. `run` may return an Exception in an item's place: only that caller gets it. If `run`
     raises for a batch of several, each item is tried alone, in order; but a Retry that is not counted (the database is
     away) is no item's fault and goes to all.
     """
 
-    def __init__(self, run: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], *, limit: int = 64) -> None:
-        """Take what carries a batch out, and how many items one batch may hold."""
+    def __init__(
+        self, run: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], *, limit: int = 64, linger: float = 0.0
+    ) -> None:
+        """Take what carries a batch out, how many items one batch may hold, and how long one waits for others."""
         self._run = run
         self._limit = limit
+        self._linger = linger
         self._waiting: list[_Waiting[T, R]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -40,6 +44,8 @@ class Coalesce(Generic[T, R]):
     async def _work(self) -> None:
         try:
             while self._waiting:
+                if self._linger and len(self._waiting) < self._limit:
+                    await asyncio.sleep(self._linger)
                 batch = [pair for pair in self._waiting[: self._limit] if not pair[1].done()]
                 del self._waiting[: self._limit]
                 try:

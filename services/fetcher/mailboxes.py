@@ -20,6 +20,7 @@ Key = tuple[str, str]  # org id, mailbox id
 Step = Callable[[Row | None], Change]
 
 TOGETHER: Final = 64  # steps in one transaction
+LINGER: Final = 0.01  # seconds a step waits for others to share its transaction
 AT_ONCE: Final = 200  # rows in one statement; SQLite binds 32,766 values, old builds 999
 
 _WRITTEN: Final = (
@@ -55,7 +56,9 @@ class Mailboxes:
     def __init__(self, store: Store) -> None:
         """Take the store."""
         self._store = store
-        self._together: Coalesce[tuple[Key, Step], Row | Claimed] = Coalesce(self._change, limit=TOGETHER)
+        self._together: Coalesce[tuple[Key, Step], Row | Claimed] = Coalesce(
+            self._change, limit=TOGETHER, linger=LINGER
+        )
 
     async def change(self, org_id: str, mailbox_id: str, step: Step) -> Row | Claimed:
         """Carry out a step on one mailbox's row, alone with it, and return its answer."""

@@ -14,6 +14,7 @@ from shared.coalesce import Coalesce
 from shared.config import Deployment
 from shared.process import Rim
 
+LINGER = 0.025  # seconds a reading waits for others, to be published in one transaction with them
 LEAVING = 5.0  # seconds the relay has, at the end, for the page in hand
 
 
@@ -34,7 +35,7 @@ async def run(_: Deployment, settings: Settings, rim: Rim, *, bound: Callable[[i
 
 async def _publish(settings: Settings, rim: Rim, group: asyncio.TaskGroup) -> None:
     woken, ended = asyncio.Event(), asyncio.Event()
-    publish_one = Coalesce(batches(rim.store, woken=woken), limit=settings.batch)
+    publish_one = Coalesce(batches(rim.store, woken=woken), limit=settings.batch, linger=LINGER)
     consumer = Consumer(queue="publisher.snapshots", handle=handler(publish_one), in_flight=settings.in_flight)
     relaying = group.create_task(relay(rim.store, rim.broker, health=rim.health, woken=woken, stop=ended))
     rim.health.set("publisher", ready=True)

@@ -25,6 +25,7 @@ from shared.tables import relay as cursors
 NAME = "availability"
 PAGE = 300
 POLL = 0.5  # seconds until the log is looked at without having been woken
+LINGER = 0.025  # seconds the relay, woken, waits for more to tell at once
 PATIENCE = 30.0  # seconds a page may wait for the broker before another replica may try
 
 
@@ -54,6 +55,7 @@ async def relay(store: Store, broker: Broker, *, health: Health, woken: asyncio.
             logs.get("publisher").warning("relay.paused", reason=pause.reason)
         if looked_at < PAGE:
             await _until(woken, stop)
+            await asyncio.sleep(LINGER)
 
 
 async def begin(store: Store) -> None:

@@ -40,6 +40,7 @@ class Consumption:
         self._wire: _Line | None = None
         self._log = logs.get("broker")
         self._keeper = loop.create_task(self._keep())
+        self._keeper.add_done_callback(self._on_end)
 
     def settle(self, taken: Taken) -> None:
         """Acknowledge, in silence where the delivery's channel is gone."""
@@ -62,6 +63,11 @@ class Consumption:
         if self._wire is not None:
             await self._wire.close()
         self.failed.cancel()
+
+    def _on_end(self, keeper: "asyncio.Task[None]") -> None:
+        """End the run when the keeper ended by an error of ours."""
+        if not keeper.cancelled() and (error := keeper.exception()) is not None and not self.failed.done():
+            self.failed.set_exception(error)
 
     async def _keep(self) -> None:
         failures, ever = 0, False
@@ -179,12 +185,13 @@ class _Line:
 
     def _on_lost(self, error: Exception) -> None:
         if not self.lost.done():
+            self._beat.cancel()
             self._loop.remove_reader(self._sock)
             self.lost.set_result(error)
 
     def _heartbeat(self) -> None:
         try:
-            self._kombu.heartbeat_check()
+            self._amqp.heartbeat_tick(rate=2)  # kombu's own check would connect anew where the connection is gone
         except (*backoff.Trouble, AttributeError) as error:
             self._on_lost(error)
         else:

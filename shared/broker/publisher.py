@@ -54,23 +54,23 @@ class Publisher:
         self._channel: Any = None
         self._connection: Any = None
         self._keeper: asyncio.Task[None] | None = None
-        self._over: Exception | None = None
+        self._over: BaseException | None = None
         self._log = logs.get("broker")
 
     async def send(self, letters: Sequence[Letter]) -> None:
         """Return once every letter is confirmed. Raises Unroutable, or Halt where the broker refuses us by name."""
         loop = asyncio.get_running_loop()
-        if self._keeper is None:
+        if self._keeper is None and self._over is None:
             self._keeper = loop.create_task(self._keep())
-        entries = []
+            self._keeper.add_done_callback(self._on_end)
+        confirmed: list[asyncio.Future[None]] = []
         for each in letters:
             await self._slots.acquire()
-            entry = _Entry(each, loop.create_future())
-            entries.append(entry)
-            self._post(entry)
-        errors = [error for entry in entries if (error := await _settled(entry.confirmed))]
-        if errors:
-            raise errors[0]
+            confirmed.append(loop.create_future())
+            self._post(_Entry(each, confirmed[-1]))
+        for outcome in await asyncio.gather(*confirmed, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def close(self) -> None:
         """Close the connection; whoever still waits for a confirm is told that it will not come."""
@@ -79,6 +79,11 @@ class Publisher:
             await asyncio.gather(self._keeper, return_exceptions=True)
         await link.close(self._connection)
         self._give_up(ConnectionError("broker_closed"))
+
+    def _on_end(self, keeper: "asyncio.Task[None]") -> None:
+        """Leave nobody waiting when the keeper ended by an error of ours."""
+        if not keeper.cancelled() and (error := keeper.exception()) is not None:
+            self._give_up(error)
 
     def _post(self, entry: _Entry) -> None:
         if self._over is not None:
@@ -167,7 +172,7 @@ class Publisher:
         else:
             self._settle(entry, None)
 
-    def _settle(self, entry: _Entry, error: Exception | None) -> None:
+    def _settle(self, entry: _Entry, error: BaseException | None) -> None:
         self._slots.release()
         if entry.confirmed.done():  # its sender was cancelled
             return
@@ -175,24 +180,17 @@ class Publisher:
             entry.confirmed.set_result(None)
         else:
             entry.confirmed.set_exception(error)
+            entry.confirmed.exception()  # seen: its sender may have gone meanwhile
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Tell whoever has letters under way; which of them the broker meant it does not say."""
         entries, self._sent = list(self._sent.values()), {}
         for entry in entries:
             self._settle(entry, error)
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
         self._over, self._channel = error, None
         waiting, self._waiting = self._waiting, deque()
         self._fail(error)
         for entry in waiting:
             self._settle(entry, error)
-
-
-async def _settled(confirmed: "asyncio.Future[None]") -> BaseException | None:
-    try:
-        await confirmed
-    except (Unroutable, Halt, ConnectionError) as error:
-        return error
-    return None

@@ -13,16 +13,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 from msgspec import Struct
 
 from shared import clock
+from shared.broker import topology
 from shared.contracts.policy import Policy
 from tests.bench.floor import read_everything
 from tests.pipeline.fleet import Fleet
-from tests.servers import PostgresServer, RabbitServer
+from tests.postgres_server import execute
+from tests.rabbit_server import empty
+from tests.servers import postgres_server, rabbit_server
 
 ORG = "bench"
 
@@ -31,8 +32,6 @@ class Figures(Struct, frozen=True):
     """One run of the pipeline."""
 
     wall: float
-    mailboxes: int
-    events: int
     cpu: dict[str, float]
     memory: dict[str, float]
     most_reads: int
@@ -61,18 +60,6 @@ def sandbox(folder: Path, *, mailboxes: int, events: int, latency: float = 0.0) 
         process.wait(30)
 
 
-async def asked(reach: dict[str, str]) -> dict[str, Any]:
-    """Return what the sandbox was asked so far."""
-    connector = aiohttp.TCPConnector(ssl=False)  # a loopback call of the bench's own; the product always checks
-    headers = {"Authorization": f"Bearer {reach['control_token']}"}
-    async with (
-        aiohttp.ClientSession(connector=connector, headers=headers) as session,
-        session.get(f"{reach['url']}/control/requests") as answer,
-    ):
-        found: dict[str, Any] = await answer.json()
-        return found
-
-
 async def pipeline(
     reach: dict[str, str], folder: Path, servers: "Servers", *, fetchers: int = 1, **more: str
 ) -> Figures:
@@ -91,32 +78,35 @@ async def pipeline(
         before = fleet.cpu()
         started = time.perf_counter()
         await fleet.connect(ORG, reach, Policy())
-        status = await fleet.settled(ORG, within=1800)
+        await fleet.settled(ORG, within=1800)
         wall = time.perf_counter() - started
         await fleet.relayed()
         used = {name: after - before[name] for name, after in fleet.cpu().items()}
-        reads = (await asked(reach))["calendar_views"]
-        return Figures(wall, status["coverage"]["full"], 0, used, fleet.peak_memory(), max(reads.values()))
+        async with fleet.api(ORG) as api:
+            versions = [listed["version"] for listed in await api.mailboxes() if listed["coverage"] == "full"]
+        return Figures(wall=wall, cpu=used, memory=fleet.peak_memory(), most_reads=max(versions))
 
 
 class Servers:
-    """RabbitMQ and PostgreSQL of the bench's own; a fresh database and empty queues for every run."""
+    """RabbitMQ and PostgreSQL of the bench's own; empty queues and a fresh database for every run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         """Start both."""
-        self._rabbit, self._postgres = RabbitServer(folder / "rabbit"), PostgresServer(folder / "postgres")
+        self._rabbit, self._postgres = rabbit_server(), postgres_server()
         self._rabbit.start()
         self._postgres.start()
         self._count = 0
 
     def broker(self) -> str:
-        """Return the broker's address."""
+        """Return the broker's address, its queues empty."""
+        empty(self._rabbit.url, list(topology.queue_arguments()))
         return self._rabbit.url
 
     def database(self) -> str:
         """Return the address of a database never used before."""
         self._count += 1
-        return self._postgres.create_database(f"bench_{self._count}")
+        execute(self._postgres.url, f"CREATE DATABASE bench_{self._count}")
+        return f"{self._postgres.url.rpartition('/')[0]}/bench_{self._count}"
 
     def stop(self) -> None:
         """End both."""
@@ -185,7 +175,7 @@ async def main() -> None:
     parts = options.parts or ["throughput", "scaling", "memory"]
     with tempfile.TemporaryDirectory(prefix="busyline-bench-") as name:
         folder = Path(name)
-        servers = Servers(folder)
+        servers = Servers()
         try:
             if "throughput" in parts:
                 await throughput(folder / "a", servers, mailboxes=options.mailboxes, events=options.events)

@@ -57,6 +57,7 @@ class Fleet:
             **more,
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._health: dict[str, int] = {}
         self.token = ""
         prepare(self.deployment)
 
@@ -70,8 +71,10 @@ class Fleet:
     def start(self, name: str, replica: int = 1) -> None:
         """Start one replica of a service."""
         log = (self.folder / f"{name}.{replica}.log").open("ab")
+        health = self._health[f"{name}.{replica}"] = free_port()
+        environ = self._environ | {"BUSYLINE_HEALTH_PORT": str(health)}
         self._processes[f"{name}.{replica}"] = subprocess.Popen(
-            [sys.executable, "-m", f"services.{name}"], cwd=ROOT, env=self._environ, stdout=log, stderr=log
+            [sys.executable, "-m", f"services.{name}"], cwd=ROOT, env=environ, stdout=log, stderr=log
         )
         log.close()
 
@@ -136,16 +139,11 @@ class Fleet:
             await store.close()
 
     async def ready(self, *, within: float = 60) -> None:
-        """Wait until the publisher answers; the others need no waiting for, their queues keep what comes."""
-        end = time.monotonic() + within
-        async with aiohttp.ClientSession() as session:
-            while time.monotonic() < end:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(f"http://127.0.0.1:{self.port}/readyz") as answer:
-                        if answer.status == 200:
-                            return
-                await asyncio.sleep(0.05)
-        raise AssertionError(f"the publisher is not ready after {within} s; ended by themselves: {self.dead()}")
+        """Wait until every service says that it can do its work."""
+        async with asyncio.timeout(within), aiohttp.ClientSession() as session:
+            for port in [self._health[name] for name in self._processes]:
+                while not await _is_ready(session, port):
+                    await asyncio.sleep(0.05)
 
     async def relayed(self, *, within: float = 120) -> None:
         """Wait until every update of the log has been announced."""
@@ -170,15 +168,22 @@ class Fleet:
     async def settled(self, org_id: str, *, within: float = 300) -> dict[str, Any]:
         """Return the org's status once every mailbox has coverage or a final reason."""
         end = time.monotonic() + within
-        status: dict[str, Any] = {}
+        status: dict[str, Any] | None = None
         async with self.api(org_id) as api:
             while time.monotonic() < end:
                 with contextlib.suppress(aiohttp.ClientError):  # the publisher may be dead just now
                     status = await api.status()
-                    if progress(status).complete:
+                    if status is not None and progress(status).complete:
                         return status
                 await asyncio.sleep(0.1)
         raise AssertionError(f"not settled after {within} s: {status}, ended by themselves: {self.dead()}")
+
+
+async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
+    with contextlib.suppress(aiohttp.ClientError):
+        async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            return answer.status == 200
+    return False
 
 
 def entry(sandbox: Sandbox) -> dict[str, str]:
