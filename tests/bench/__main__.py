@@ -5,6 +5,7 @@ Compare ratios and CPU seconds: the machine is shared, wall times are not to be 
 
 import argparse
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from shared import clock
 from shared.broker import topology
 from shared.contracts.policy import Policy
 from tests.bench.floor import read_everything
-from tests.pipeline.fleet import Fleet
+from tests.pipeline.fleet import SERVICES, TICKS, Fleet
 from tests.postgres_server import execute
 from tests.rabbit_server import empty
 from tests.servers import postgres_server, rabbit_server
@@ -75,13 +76,13 @@ async def pipeline(
     with Fleet(folder, broker_url=servers.broker(), database_url=database, **settings) as fleet:
         fleet.start_all(fetchers=fetchers)
         await fleet.ready()
-        before = fleet.cpu()
+        before = fleet.cpu() | servers.cpu()
         started = time.perf_counter()
         await fleet.connect(ORG, reach, Policy())
         await fleet.settled(ORG, within=1800)
         wall = time.perf_counter() - started
         await fleet.relayed()
-        used = {name: after - before[name] for name, after in fleet.cpu().items()}
+        used = {name: after - before[name] for name, after in (fleet.cpu() | servers.cpu()).items()}
         async with fleet.api(ORG) as api:
             versions = [listed["version"] for listed in await api.mailboxes() if listed["coverage"] == "full"]
         return Figures(wall=wall, cpu=used, memory=fleet.peak_memory(), most_reads=max(versions))
@@ -108,10 +109,28 @@ class Servers:
         execute(self._postgres.url, f"CREATE DATABASE bench_{self._count}")
         return f"{self._postgres.url.rpartition('/')[0]}/bench_{self._count}"
 
+    def cpu(self) -> dict[str, float]:
+        """Return the CPU seconds both have used so far."""
+        return {"RabbitMQ": session_cpu(self._rabbit), "PostgreSQL": session_cpu(self._postgres)}
+
     def stop(self) -> None:
         """End both."""
         self._rabbit.stop()
         self._postgres.stop()
+
+
+def session_cpu(server: object) -> float:
+    """Return the CPU seconds of a server's process and all its session's, the ended ones included."""
+    process = getattr(server, "_server", None)
+    if not isinstance(process, subprocess.Popen):  # in a container
+        return 0.0
+    used = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rsplit(") ", 1)[1].split()
+            if process.pid in (int(fields[1]), int(fields[3])):  # PostgreSQL's children open sessions of their own
+                used += sum(int(field) for field in fields[11:15])
+    return used / TICKS
 
 
 def window() -> tuple[str, str]:
@@ -129,15 +148,15 @@ async def throughput(folder: Path, servers: Servers, *, mailboxes: int, events: 
         again = await read_everything(reach, window=window(), at_once=32)
     wall = (floor.wall + again.wall) / 2
     million = floor.events / 1e6
-    total = sum(run.cpu.values())
+    total = sum(run.cpu[name] for name in SERVICES)
     print(
         f"floor     wall {floor.wall:6.1f} s, then {again.wall:6.1f} s   CPU {floor.cpu:6.1f} s   events {floor.events}"
     )
     print(f"pipeline  wall {run.wall:6.1f} s = {run.wall / wall:.2f} x floor   {floor.events / run.wall:,.0f} events/s")
     print(f"pipeline  CPU  {total:6.1f} s = {total / million:.1f} s per million events")
-    for name, seconds in sorted(run.cpu.items()):
+    for name, seconds in run.cpu.items():
         share = f"CPU {seconds:6.2f} s = {seconds / million:5.1f} s per million"
-        print(f"  {name:<11} {share}   peak {run.memory[name]:6.1f} MiB")
+        print(f"  {name:<11} {share}" + (f"   peak {run.memory[name]:6.1f} MiB" if name in run.memory else ""))
 
 
 async def scaling(folder: Path, servers: Servers, *, mailboxes: int, latency: float) -> None:
