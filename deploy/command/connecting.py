@@ -48,13 +48,17 @@ async def _connect(org: str, options: dict[str, object]) -> None:
     ready = deployment()
     vault = load_vault(ready.keys_file)
     async with opened_store() as store:
-        await orgs.put_credential(store, vault, org, _credential(options), now=clock.now())
+        name = orgs.credential_name(org)
+        await orgs.put_credential(store, vault, name, _credential(options), now=clock.now())
         connection = GraphConnection(
-            tenant_id=str(options["tenant"]).lower(), credential=org, cloud=str(options["cloud"])
+            tenant_id=str(options["tenant"]).lower(), credential=name, cloud=str(options["cloud"])
         )
         await orgs.request(store, org_id=org, connection=connection, policy=_policy(options), now=clock.now())
         with console.status("verifying with Microsoft ..."):
-            await _outcome(store, org)
+            try:
+                await _outcome(store, org)
+            finally:
+                await orgs.forget_unused(store, org)
 
 
 def _credential(options: dict[str, object]) -> GraphCredential:
@@ -90,14 +94,16 @@ async def _outcome(store: Store, org_id: str) -> None:
     end = clock.now() + PATIENCE
     while clock.now() < end:
         state = await orgs.org(store, org_id)
-        if state is not None and state.state == "connected":
+        if state is None or state.pending:
+            await asyncio.sleep(0.3)
+            continue
+        if state.reason is None:
             console.print(
                 f"[green]{org_id} is connected[/green]: its mailboxes are being read. busyline status {org_id}"
             )
             return
-        if state is not None and state.state == "refused":
-            raise click.ClickException(f"{state.reason}: {state.sentence}")
-        await asyncio.sleep(0.3)
+        kept = "" if state.state == "refused" else f"\n{org_id} stays connected as it was."
+        raise click.ClickException(f"{state.reason}: {state.sentence}{kept}")
     raise click.ClickException(
         "no authorizer has answered; is `busyline up` or `busyline authorizer` running on this database? "
         "The request stays stored and is taken up when it is."
@@ -166,6 +172,6 @@ def rotate() -> None:
             return await orgs.reseal(store, vault, now=clock.now())
 
     click.echo(
-        f"{asyncio.run(work())} credentials sealed under the new key; restart the services, "
-        "then remove the old lines from the key file"
+        f"{asyncio.run(work())} credentials sealed under the new key, which running services take up by themselves; "
+        "the old lines of the key file are no longer needed"
     )

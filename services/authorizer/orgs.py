@@ -4,6 +4,8 @@ A policy takes effect the moment it is asked for; another connection only once i
 refused, the one in force stays. Each change of what is in force raises the generation under the publication lock.
 """
 
+import re
+import secrets
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +24,7 @@ from shared.vault import Vault
 
 REQUESTED: Final = "requested"
 REFUSED: Final = "refused"
+LONGEST_PREFIX = 55  # of an org's id in a credential's name, which has at most 64 characters
 
 
 class OrgState(Struct, frozen=True, kw_only=True):
@@ -118,6 +121,23 @@ async def put_credential(
     insert = store.upsert(credentials).values(credential_id=credential_id, **values)
     async with store.write() as writing:
         await writing.execute(insert.on_conflict_do_update(index_elements=["credential_id"], set_=values))
+
+
+def credential_name(org_id: str) -> str:
+    """Return a fresh name for an org's credential: the one in force stays until Microsoft has accepted the new one."""
+    return f"{org_id[:LONGEST_PREFIX]}-{secrets.token_hex(4)}"
+
+
+async def forget_unused(store: Store, org_id: str) -> int:
+    """Delete an org's credentials that no connection, in force or asked for, names any more; return how many."""
+    own = re.compile(re.escape(org_id[:LONGEST_PREFIX]) + "-[0-9a-f]{8}")
+    async with store.write() as writing:
+        rows = (await writing.execute(select(orgs.c.connection, orgs.c.asked))).all()
+        used = {msgspec.json.decode(text, type=GraphConnection).credential for row in rows for text in row if text}
+        names = (await writing.execute(select(credentials.c.credential_id))).scalars().all()
+        unused = [name for name in names if own.fullmatch(name) and name not in used]
+        await writing.execute(credentials.delete().where(credentials.c.credential_id.in_(unused)))
+    return len(unused)
 
 
 async def reseal(store: Store, vault: Vault, *, now: Instant) -> int:

@@ -19,7 +19,7 @@ REFUSALS: Final = {
     f" {_OVERVIEW}, and the cloud with where the tenant lives (national clouds have their own sign-in).",
     "tenant_malformed": "The tenant is neither a GUID nor a domain name. Copy the tenant id from"
     f" {_OVERVIEW} and connect again.",
-    "tenant_taken": "This tenant is already connected under another organisation. Disconnect it there first, or compare"
+    "tenant_taken": "This tenant is already connected under another organisation; it belongs to one only. Compare"
     f" the tenant id with the one shown under {_OVERVIEW}.",
     "cloud_unknown": "No cloud bears this name. Connect again with global, us_government, us_dod, china, france,"
     f" germany or singapore; the tenant's own is shown under {_OVERVIEW}.",

@@ -160,9 +160,12 @@ def _is_held(known: Known) -> bool:
 
 
 def address_of(user: DirectoryUser) -> str:
-    """Return the object's address in lower case, or "" where it has none that a message could carry."""
-    mail = (user.mail or "").strip().lower()
-    return mail if 3 <= len(mail) <= 320 and _ADDRESS.match(mail) else ""
+    """Return the object's mail, else its sign-in name, in lower case; "" where no message could carry either."""
+    for name in (user.mail, user.user_principal_name):
+        address = (name or "").strip().lower()
+        if 3 <= len(address) <= 320 and _ADDRESS.match(address):
+            return address
+    return ""
 
 
 def names_a_mailbox(directory_id: str) -> bool:

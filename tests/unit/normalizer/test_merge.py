@@ -1,7 +1,6 @@
 """One line of blocks, the highest status winning at every instant."""
 
 import random
-import time
 from itertools import pairwise
 
 from hypothesis import given
@@ -78,16 +77,3 @@ def test_a_lower_block_shows_on_both_sides_of_a_higher_one() -> None:
 
 def test_instants_before_1970_are_drawn_alike() -> None:
     assert merge([Block(-90, -50, Status.BUSY)], Window(-80, -10)) == (Block(-80, -50, Status.BUSY),)
-
-
-def test_ten_thousand_intervals_take_a_few_milliseconds_of_processor_time() -> None:
-    chance = random.Random(1)
-    starts = [chance.randrange(0, 26 * 7 * 24 * 60) * 60 for _ in range(10_000)]
-    given_blocks = [Block(start, start + chance.randrange(5, 180) * 60, chance.choice(RANKED)) for start in starts]
-    window = Window(0, 26 * 7 * 86_400)
-    taken = []
-    for _ in range(15):
-        before = time.process_time()
-        merge(given_blocks, window)
-        taken.append(time.process_time() - before)
-    assert min(taken) < 0.020
