@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
-from tests.processes import found, free_port, killed, listens, of_its_own, until_it
+from tests.processes import Group, found, free_port, listens, of_its_own, until_it
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/bin", "/usr/bin")
 
@@ -26,7 +26,7 @@ class PostgresServer:
         self._durable = durable
         self.port = free_port()
         self.url = f"postgresql://busyline@127.0.0.1:{self.port}/postgres"
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: Group | None = None
         self._run("initdb", "-D", self._data, "-U", "busyline", "-A", "trust", "-E", "UTF8", "--no-sync")
 
     def start(self) -> None:
@@ -44,22 +44,13 @@ class PostgresServer:
             "max_connections": "200",
         }
         arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        with (self._folder / "output").open("ab") as output:
-            self._server = subprocess.Popen(
-                [self._bin / "postgres", "-D", self._data, *arguments],
-                user=self._owner,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self._server = Group([self._bin / "postgres", "-D", self._data, *arguments], self._folder, user=self._owner)
         until_it(self._answers, 60, "PostgreSQL")
 
     def kill(self) -> None:
         """Kill it where it stands."""
         if self._server is not None:
-            killed(self._server)
+            self._server.kill()
             until_it(lambda: not listens(self.port), 10, "PostgreSQL's end")
             self._server = None
 
@@ -82,7 +73,7 @@ class PostgresServer:
         subprocess.run(command, user=self._owner, cwd=self._folder, stdout=subprocess.DEVNULL, check=True)
 
     def _answers(self) -> bool:
-        if self._server is not None and self._server.poll() is not None:
+        if self._server is not None and not self._server.alive:
             raise RuntimeError("PostgreSQL ended while starting")
         return answers_sql(self.url)
 

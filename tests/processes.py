@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,11 +52,54 @@ def listens(port: int) -> bool:
     return True
 
 
-def killed(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with its group and wait for its end."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
+class Group:
+    """A program in a process group of its own, which ends with the test process, however that ends."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Start the program in a folder; what it says goes to the file `output` there."""
+        with (folder / "output").open("ab") as output:
+            self._leader = subprocess.Popen(
+                command,
+                env=environment,
+                user=user,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        # The guard reads from a pipe that only this process holds: when it closes, this process is gone.
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", f"read -r _; kill -KILL -- -{self._leader.pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the program itself still runs."""
+        return self._leader.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every process of the group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._leader.pid, number)
+
+    def kill(self) -> None:
+        """Kill the group where it stands and wait for its end."""
+        self._guard.kill()
+        self.signal(signal.SIGKILL)
+        self._leader.wait(10)
+        self._guard.communicate()
 
 
 def until_it(holds: Callable[[], bool], seconds: float, what: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import amqp
 import kombu
 
-from tests.processes import found, free_port, killed, listens, of_its_own, until_it
+from tests.processes import Group, found, free_port, listens, of_its_own, until_it
 
 PLACES = ("/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin")
 EPMD_PLACES = ("/usr/bin", "/usr/lib/erlang/bin", "/usr/local/lib/erlang/bin")
@@ -29,8 +29,8 @@ class RabbitServer:
         self.port, self._dist_port, self._epmd_port = free_port(), free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         self._node = f"t{secrets.token_hex(4)}@localhost"
-        self._server: subprocess.Popen[bytes] | None = None
-        self._epmd: subprocess.Popen[bytes] | None = None
+        self._server: Group | None = None
+        self._epmd: Group | None = None
         self._configure(settings or {})
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class RabbitServer:
     def kill(self) -> None:
         """Kill the node where it stands; what it wrote to disk stays."""
         if self._server is not None:
-            killed(self._server)
+            self._server.kill()
             until_it(lambda: not listens(self.port), 10, "RabbitMQ's end")
             self._server = None
 
@@ -54,19 +54,19 @@ class RabbitServer:
         """End node and epmd and delete everything."""
         self.kill()
         if self._epmd is not None:
-            killed(self._epmd)
+            self._epmd.kill()
             self._epmd = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def pause(self) -> None:
         """Let the node hang, its connections open."""
         assert self._server is not None
-        os.killpg(self._server.pid, signal.SIGSTOP)
+        self._server.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
         assert self._server is not None
-        os.killpg(self._server.pid, signal.SIGCONT)
+        self._server.signal(signal.SIGCONT)
 
     def close_connections(self) -> None:
         """Let the node close every connection."""
@@ -111,20 +111,11 @@ class RabbitServer:
             "RABBITMQ_CTL_ERL_ARGS": local,
         }
 
-    def _spawn(self, command: list[str | Path]) -> subprocess.Popen[bytes]:
-        with (self._folder / "output").open("ab") as output:
-            return subprocess.Popen(
-                command,
-                env=self._environment(),
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+    def _spawn(self, command: list[str | Path]) -> Group:
+        return Group(command, self._folder, environment=self._environment())
 
     def _answers(self) -> bool:
-        if self._server is not None and self._server.poll() is not None:
+        if self._server is not None and not self._server.alive:
             raise RuntimeError("RabbitMQ ended while starting")
         return speaks_amqp(self.port)
 

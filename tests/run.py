@@ -15,6 +15,7 @@ NEEDS = {
     "rabbitmq-server": ("BUSYLINE_TEST_AMQP_URL", ["/usr/lib/rabbitmq/bin/rabbitmq-server"]),
     "postgresql": ("BUSYLINE_TEST_PG_URL", ["/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"]),
 }
+WORKERS = 4  # many tests wait more than they compute: for retries, for servers to come back
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -23,8 +24,15 @@ def main() -> int:
     missing = [package for package in NEEDS if not available(package)]
     if missing and not docker_answers():
         install(missing)
-    arguments = sys.argv[1:] or [folder for folder in QUICK_FIRST if Path(folder).exists()]
-    return subprocess.run([sys.executable, "-m", "pytest", "--durations=8", *arguments], check=False).returncode
+    command = [sys.executable, "-m", "pytest", "--durations=15", *workers(), *(sys.argv[1:] or QUICK_FIRST)]
+    return subprocess.run(command, check=False).returncode
+
+
+def workers() -> list[str]:
+    """Return how tests run side by side: each worker has servers of its own, unless they were given from outside."""
+    if any(os.environ.get(variable) for variable, _ in NEEDS.values()):
+        return []
+    return ["--numprocesses", str(WORKERS), "--dist", "worksteal"]
 
 
 def available(package: str) -> bool:
