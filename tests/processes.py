@@ -77,7 +77,7 @@ class Group:
             )
         # The guard reads from a pipe that only this process holds: when it closes, this process is gone.
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", f"read -r _; kill -KILL -- -{self._leader.pid}"],
+            ["/bin/sh", "-c", f"read -r _; kill -9 -{self._leader.pid}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

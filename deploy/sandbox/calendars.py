@@ -13,13 +13,14 @@ from msgspec.structs import replace
 
 from deploy.sandbox import generator
 from deploy.sandbox.calendar.values import Item, Person, Problem
-from shared.contracts.values import DAY, Window
+from shared.contracts.values import DAY, EARLIEST, LATEST, Window
 from shared.zones import local_midnight
 
 Source = Callable[[Window, bool], list[Item]]
 Expand = Callable[[Window], tuple[list[Item], tuple[Problem, ...]]]
 CANARY = "canary-"
-YEAR = 365 * DAY
+YEAR, CENTURY = 365 * DAY, 36_525 * DAY
+ORIGIN = -631_152_000  # 1950-01-01
 CANARY_FIELDS = (
     "subject", "body", "location", "category", "attendee-name", "attendee-address", "organizer-name",
     "organizer-address", "join",
@@ -96,12 +97,15 @@ def from_file(expand: Expand, report: Callable[[Problem], None]) -> Source:
 
 
 def _grown(window: Window) -> Window:
-    """Return what is expanded for a window: for a long one its whole half century, since its neighbours follow."""
+    """Return what is expanded for a window: for a long one its whole century, counted from 1950.
+
+    Neighbouring windows follow a long one, and an instance must be the same in all of them: where one begins that was
+    joined from many depends on where expanding begins.
+    """
     if window.end - window.start <= YEAR:
         return Window(window.start - 2 * DAY, window.end + 2 * DAY)
-    block = 50 * YEAR
-    first, last = window.start // block, -(-window.end // block)
-    return Window(first * block - 2 * DAY, last * block + 2 * DAY)
+    first, last = (window.start - ORIGIN) // CENTURY, -((ORIGIN - window.end) // CENTURY)
+    return Window(max(EARLIEST, ORIGIN + first * CENTURY), min(LATEST, ORIGIN + last * CENTURY))
 
 
 @lru_cache(maxsize=64)
