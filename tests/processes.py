@@ -85,6 +85,11 @@ class Group:
         )
 
     @property
+    def pid(self) -> int:
+        """The leader's process id, which is its session's too."""
+        return self._leader.pid
+
+    @property
     def alive(self) -> bool:
         """Say whether the program itself still runs."""
         return self._leader.poll() is None

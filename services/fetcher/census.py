@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, null, or_, select, update
 
 from services.fetcher.directory import Known, Verdict
 from services.fetcher.due import Row
-from services.fetcher.mailboxes import READ, row_of
+from services.fetcher.mailboxes import READ, lock, row_of
 from shared.contracts.values import Bucket, Generation, Instant, Kind
 from shared.store import Store
 from shared.tables import mailboxes
@@ -69,6 +69,7 @@ async def record(store: Store, seen: Seen, verdicts: Sequence[Verdict]) -> None:
     if not verdicts:
         return
     async with store.write() as connection:
+        await lock(store, connection, [(seen.org_id, verdict.mailbox_id) for verdict in verdicts])
         for part in _parts(verdicts):
             await connection.execute(statement, [_record(seen, verdict) for verdict in part])
 
@@ -78,6 +79,7 @@ async def mark_seen(store: Store, seen: Seen, mailbox_ids: Sequence[str]) -> Non
     if not mailbox_ids:
         return
     async with store.write() as connection:
+        await lock(store, connection, [(seen.org_id, mailbox_id) for mailbox_id in mailbox_ids])
         for part in _parts(mailbox_ids):
             here = and_(mailboxes.c.org_id == seen.org_id, mailboxes.c.mailbox_id.in_(part))
             await connection.execute(update(mailboxes).where(here).values(seen_run=seen.run))
@@ -91,6 +93,7 @@ async def mark_scope(store: Store, seen: Seen, members: Sequence[tuple[str, str]
         index_elements=["org_id", "mailbox_id"], set_={"scope_run": insert.excluded.scope_run}
     )
     async with store.write() as connection:
+        await lock(store, connection, [(seen.org_id, mailbox_id) for mailbox_id, _ in members])
         for part in _parts(members):
             rows = [
                 _BLANK | stub | {"org_id": seen.org_id, "mailbox_id": mailbox_id, "address": address}
@@ -137,6 +140,7 @@ def _known(found: Any) -> Known:
         reason=found.reason,
         generation=found.generation,
         read_generation=found.read_generation,
+        version=found.version,
         scope_run=found.scope_run,
     )
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Update, bindparam, exists, select, tuple_, update
+from sqlalchemy import Update, and_, bindparam, exists, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fetcher.due import Change, Claimed, Row
 from shared.coalesce import Coalesce
+from shared.connections import CONNECTED
 from shared.contracts.values import Bucket, Generation, Instant, Kind
 from shared.reach import reached
 from shared.store import Store
@@ -35,6 +37,7 @@ _LOCK: Final = (
     .order_by(mailboxes.c.org_id, mailboxes.c.mailbox_id)  # one order for all, so that nobody waits in a circle
     .with_for_update()
 )
+_LOCK_ONLY: Final = _LOCK.with_only_columns(mailboxes.c.mailbox_id)
 _WRITE: Final = (
     update(mailboxes)
     .where(mailboxes.c.org_id == bindparam("k_org"), mailboxes.c.mailbox_id == bindparam("k_mailbox"))
@@ -83,7 +86,7 @@ class Mailboxes:
         """Take up to `limit` mailboxes of connected orgs that are due; unless settled they are due again at `until`."""
         table = mailboxes.c
         current = exists().where(
-            orgs.c.org_id == table.org_id, orgs.c.generation == table.generation, orgs.c.state == "connected"
+            orgs.c.org_id == table.org_id, orgs.c.generation == table.generation, orgs.c.state == CONNECTED
         )
         chosen = (
             select(table.org_id, table.mailbox_id)
@@ -107,6 +110,7 @@ class Mailboxes:
             return
         rows = [{"k_org": due.org_id, "k_mailbox": due.mailbox_id, "k_taken": taken, "v_due": at} for due, at in times]
         async with self._store.write() as connection:
+            await lock(self._store, connection, [(due.org_id, due.mailbox_id) for due, _ in times])
             await connection.execute(_SETTLE, rows)
 
     async def begin_anew(self, now: Instant) -> None:
@@ -118,15 +122,25 @@ class Mailboxes:
             await connection.execute(update(mailboxes).where(polled).values(due_at=now))
 
     async def unreadable_after(self, key: Key, limit: int) -> list[tuple[Row, Generation]]:
-        """Return mailboxes, with their generations, that were once read and now are in no readable bucket, by key."""
+        """Return mailboxes, with their orgs' generations, that were once read and now are in no readable bucket, by key.
+
+        Only under the org's present generation is it believed; a mailbox that left was last seen under an older one.
+        """
         query = (
-            select(*(mailboxes.c[name] for name in READ), mailboxes.c.generation)
+            select(*(mailboxes.c[name] for name in READ), orgs.c.generation)
+            .join(orgs, and_(orgs.c.org_id == mailboxes.c.org_id, orgs.c.state == CONNECTED))
             .where(mailboxes.c.version > 0, mailboxes.c.bucket != Bucket.ACTIVE, tuple_(*key) < _KEY)
             .order_by(mailboxes.c.org_id, mailboxes.c.mailbox_id)
             .limit(limit)
         )
         async with self._store.read() as connection:
             return [(row_of(found), found.generation) for found in await connection.execute(query)]
+
+
+async def lock(store: Store, connection: AsyncConnection, keys: Sequence[Key]) -> None:
+    """Lock rows in the one order of all: a transaction that writes several any other way could wait in a circle."""
+    if keys and not store.is_sqlite:  # SQLite has one writer at a time
+        await connection.execute(_LOCK_ONLY, {"keys": sorted(set(keys))})
 
 
 _SETTLE: Final[Update] = (

@@ -22,7 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 5
     directory_page: Annotated[
         int, Meta(ge=1, le=999, description="Directory objects asked for at a time; one page is one message.")
-    ] = 100
+    ] = 200
     directory_pages: Annotated[
         int, Meta(ge=1, le=64, description="Directory pages of all organisations worked on at a time by one replica.")
     ] = 4

@@ -26,6 +26,7 @@ from shared.contracts.values import DAY, Block, Window
 from tests.bench.floor import read_everything
 from tests.pipeline.fleet import SERVICES, TICKS, Fleet
 from tests.postgres_server import execute
+from tests.processes import Group
 from tests.rabbit_server import empty
 from tests.servers import postgres_server, rabbit_server
 
@@ -124,14 +125,14 @@ class Servers:
 
 def session_cpu(server: object) -> float:
     """Return the CPU seconds of a server's process and all its session's, the ended ones included."""
-    process = getattr(server, "_server", None)
-    if not isinstance(process, subprocess.Popen):  # in a container
+    group = getattr(server, "_server", None)
+    if not isinstance(group, Group):  # in a container
         return 0.0
     used = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = path.read_text().rsplit(") ", 1)[1].split()
-            if process.pid in (int(fields[1]), int(fields[3])):  # PostgreSQL's children open sessions of their own
+            if group.pid in (int(fields[1]), int(fields[3])):  # PostgreSQL's children open sessions of their own
                 used += sum(int(field) for field in fields[11:15])
     return used / TICKS
 
@@ -164,12 +165,12 @@ async def throughput(folder: Path, servers: Servers, *, mailboxes: int, events: 
 
 async def scaling(folder: Path, servers: Servers, *, mailboxes: int, latency: float) -> None:
     """Print how much sooner two and four fetchers are done than one, where Microsoft is slow."""
-    print(f"\n## {mailboxes} mailboxes, {latency * 1000:.0f} ms added to every answer, 4 readings at a time a fetcher")
+    print(f"\n## {mailboxes} mailboxes, {latency * 1000:.0f} ms added to every answer, 2 readings at a time a fetcher")
     walls: dict[int, float] = {}
     for fetchers in (1, 2, 4):
         with sandbox(folder / f"sandbox{fetchers}", mailboxes=mailboxes, events=20, latency=latency) as reach:
             run = await pipeline(reach, folder / f"run{fetchers}", servers, fetchers=fetchers,
-                                 BUSYLINE_FETCHER_READINGS="4")  # fmt: skip
+                                 BUSYLINE_FETCHER_READINGS="2")  # fmt: skip
         walls[fetchers] = run.wall
         print(f"fetchers {fetchers}: {run.wall:6.1f} s = {walls[1] / run.wall:.2f} x one; "
               f"most readings of one mailbox: {run.most_reads}")  # fmt: skip
@@ -215,7 +216,7 @@ async def main() -> None:
             if "throughput" in parts:
                 await throughput(folder / "a", servers, mailboxes=options.mailboxes, events=options.events)
             if "scaling" in parts:
-                await scaling(folder / "b", servers, mailboxes=200, latency=0.15)
+                await scaling(folder / "b", servers, mailboxes=600, latency=0.15)
             if "merging" in parts:
                 merging()
             if "memory" in parts:

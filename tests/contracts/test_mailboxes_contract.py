@@ -250,6 +250,7 @@ async def test_beginning_anew_frees_leases_and_makes_polled_mailboxes_due(store:
 
 async def test_once_read_and_now_unreadable_mailboxes_are_listed_in_pages(store: Store) -> None:
     table = Mailboxes(store)
+    await connect(store)
     await census.record(store, seen(), [verdict(number) for number in range(4)])
     for number in range(3):
         await claim(table, number)
@@ -260,6 +261,44 @@ async def test_once_read_and_now_unreadable_mailboxes_are_listed_in_pages(store:
     first = await table.unreadable_after(("", ""), 1)
     rest = await table.unreadable_after(("org1", "id-1"), 10)
     assert [row.mailbox_id for row, _ in first + rest] == ["id-1", "id-2"]
+
+
+async def test_a_mailbox_that_left_is_told_of_under_the_orgs_present_generation(store: Store) -> None:
+    await connect(store, generation=2)
+    table = Mailboxes(store)
+    await census.record(store, seen(generation=1), [verdict(1)])
+    await claim(table, 1)
+    await table.change("org1", "id-1", lambda row: due.remove(row, LEASE))
+    told = await table.unreadable_after(("", ""), 10)
+    assert [(row.mailbox_id, row.bucket, generation) for row, generation in told] == [("id-1", Bucket.REMOVED, 2)]
+
+
+async def test_what_is_known_of_a_mailbox_says_that_it_was_read(store: Store) -> None:
+    await census.record(store, seen(), [verdict(1)])
+    await claim(Mailboxes(store), 1)
+    assert (await census.known(store, "org1", ["id-1"]))["id-1"].version == 1
+
+
+async def test_settling_and_claiming_the_same_mailboxes_never_wait_in_a_circle(store: Store) -> None:
+    polling, reading = Mailboxes(store), Mailboxes(store)
+    await connect(store)
+    await census.record(store, seen(), [verdict(number) for number in range(500)])
+    for turn in range(6):
+        now = NOW + 1000 * (turn + 4)
+        taken = await polling.take_due(now, limit=500, until=now + 60)
+        taken.sort(key=lambda each: each.mailbox_id, reverse=True)  # another order than the claims'
+        claims = (claim(reading, number, wish(f"m{turn}", since=now, now=now)) for number in range(200))
+        settling = polling.settle_due([(each, now + 300) for each in taken], taken=now + 60)
+        await asyncio.gather(settling, *claims)
+
+
+async def test_recording_and_claiming_the_same_mailboxes_never_wait_in_a_circle(store: Store) -> None:
+    table = Mailboxes(store)
+    backwards = [verdict(number) for number in sorted(range(400), key=str, reverse=True)]
+    await census.record(store, seen(), backwards)
+    for turn in range(6):
+        claims = (claim(table, number, wish(f"m{turn}", since=NOW + turn, now=NOW + turn)) for number in range(400))
+        await asyncio.gather(census.record(store, seen(), backwards), *claims)
 
 
 async def test_the_run_that_began_last_counts_and_its_troubles_are_its_own(store: Store) -> None:

@@ -175,7 +175,7 @@ class Fleet:
                     status = await api.status()
                     if status is not None and progress(status).complete:
                         return status
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
         raise AssertionError(f"not settled after {within} s: {status}, ended by themselves: {self.dead()}")
 
 
