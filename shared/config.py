@@ -113,6 +113,8 @@ def _read(name: str, path: str) -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise SettingsError(f"{name}_FILE cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{name}_FILE cannot be read: it is not UTF-8 text") from None
 
 
 def _secret(kind: type, value: object) -> object:

@@ -16,6 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.config import SettingsError
+
 PUBLICATION_LOCK = 0x42_75_73_79  # any number of ours; one lock for the whole log
 
 _DRIVERS = {
@@ -76,13 +78,13 @@ class Store:
 def open_store(url: str, *, pool: int = 5) -> Store:
     """Open `postgresql://user:password@host/name` or `sqlite:///path/to/file`.
 
-    Raises ValueError (without the URL in it) for any other scheme.
+    Raises SettingsError (without the URL in it) for any other scheme.
     """
     try:
         parsed = make_url(url)
         driver = _DRIVERS[parsed.drivername]
-    except (ArgumentError, KeyError):
-        raise ValueError("a database URL begins with postgresql:// or sqlite:///") from None
+    except (ArgumentError, KeyError, ValueError):  # a port that is no number
+        raise SettingsError("a database URL begins with postgresql:// or sqlite:///") from None
     if driver.startswith("sqlite"):
         return Store(_sqlite(parsed.set(drivername=driver), pool))
     return Store(

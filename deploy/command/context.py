@@ -10,6 +10,7 @@ from rich.console import Console
 from services.publisher.settings import Settings as PublisherSettings
 
 from deploy.command.everything import SETTINGS, AllSettings
+from deploy.command.failures import BROKER, DATABASE, reaching
 from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.settings import Settings as FetcherSettings
 from services.normalizer.settings import Settings as NormalizerSettings
@@ -55,12 +56,10 @@ def all_settings() -> AllSettings:
 @asynccontextmanager
 async def opened_store() -> AsyncIterator[Store]:
     """Open the store of the settings around a command's work."""
+    store = open_store(deployment().database_url.reveal())
     try:
-        store = open_store(deployment().database_url.reveal())
-    except ValueError as error:
-        raise click.ClickException(f"BUSYLINE_DATABASE_URL: {error}") from None
-    try:
-        yield store
+        with reaching(DATABASE):
+            yield store
     finally:
         await store.close()
 
@@ -76,6 +75,7 @@ async def opened_broker() -> AsyncIterator[Broker]:
         )
     broker = open_broker(url)
     try:
-        yield broker
+        with reaching(BROKER):
+            yield broker
     finally:
         await broker.close()

@@ -43,7 +43,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
 @click.option("--calendars", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Every .ics file below it is one mailbox; otherwise an organisation is generated.")  # fmt: skip
 @click.option("--mailboxes", default=25, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--events", default=40, show_default=True, type=click.IntRange(0, 10_000), help="Per mailbox.")
+@click.option("--events", default=300, show_default=True, type=click.IntRange(0, 10_000), help="Per mailbox.")
 @click.option("--seed", default=1, show_default=True, help="The same seed generates the same organisation.")
 @click.option("--broker", default="memory://", show_default=True, help="amqp://... for a RabbitMQ server.")
 @click.option("--database", default="", help="postgresql://... for a PostgreSQL server; otherwise a temporary SQLite.")

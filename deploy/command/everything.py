@@ -13,6 +13,7 @@ from services.fetcher.__main__ import run as run_fetcher
 from services.publisher.__main__ import run as run_publisher
 from services.publisher.settings import Settings as PublisherSettings
 
+from deploy.command.failures import DATABASE, reaching
 from services.authorizer.__main__ import run as run_authorizer
 from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.settings import Settings as FetcherSettings
@@ -50,7 +51,8 @@ def prepare(deployment: Deployment) -> None:
     """Bring the schema up to date and make the key file where there is none: what a newcomer must not have to do."""
     Path(deployment.keys_file).parent.mkdir(parents=True, exist_ok=True)
     load_vault(deployment.keys_file, create=True)
-    upgrade(deployment.database_url.reveal())
+    with reaching(DATABASE):
+        upgrade(deployment.database_url.reveal())
 
 
 async def run_everything(deployment: Deployment, settings: AllSettings, rim: Rim) -> None:

@@ -9,11 +9,12 @@ from msgspec import Struct
 from deploy.command import connecting, demonstration, letters, looking, privacy, serving, trying
 from deploy.command.context import console, deployment
 from deploy.command.everything import SETTINGS, prepare
+from deploy.command.failures import DATABASE, Commands, reaching
 from shared import config
 from shared.config import Deployment, Secret
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="busyline")
 def main() -> None:
     """Connect an organisation's Microsoft calendars once; tell other software when its people are free or busy.
@@ -38,7 +39,8 @@ def database_upgrade() -> None:
     """Bring the schema up to date; safe to repeat, and to run from two places at once."""
     from shared.migrate import upgrade  # noqa: PLC0415 -- Alembic is needed by this command alone
 
-    upgrade(deployment().database_url.reveal())
+    with reaching(DATABASE):
+        upgrade(deployment().database_url.reveal())
     console.print("The schema is up to date.")
 
 

@@ -5,9 +5,10 @@ It refuses to write without reading the orgs' generations in that same transacti
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.publisher.news import UPDATED
 from services.publisher.plan import Found, Key, Outcome, Plan, key_of, plan
 from services.publisher.reach import reached
 from services.publisher.timeline import Timeline, from_row, row_of
@@ -17,6 +18,12 @@ from shared.store import Store
 from shared.tables import timelines, updates
 
 _KEY = ("org_id", "mailbox_id")
+_OLDER = delete(updates).where(  # a removal stays: consumers must hear of it under any policy
+    updates.c.org_id == bindparam("k_org"),
+    updates.c.mailbox_id == bindparam("k_mailbox"),
+    updates.c.generation < bindparam("k_generation"),
+    updates.c.type == UPDATED,
+)
 
 
 async def publish(store: Store, found: Sequence[Found], *, now: Instant) -> tuple[Outcome, ...]:
@@ -29,6 +36,7 @@ async def publish(store: Store, found: Sequence[Found], *, now: Instant) -> tupl
         present = await generations(connection, {item.org_id for item in found})
         held = await _held(connection, {key_of(item) for item in found if item.org_id in present})
         planned = plan(found, present, held, now=now)
+        await _forget_older(connection, planned, held)
         await _carry_out(store, connection, planned)
     return planned.outcomes
 
@@ -39,6 +47,17 @@ async def _held(connection: AsyncConnection, keys: set[Key]) -> dict[Key, Timeli
     query = select(timelines).where(tuple_(timelines.c.org_id, timelines.c.mailbox_id).in_(sorted(keys)))
     rows = (await connection.execute(query)).mappings()
     return {(row["org_id"], row["mailbox_id"]): from_row(row) for row in rows}  # type: ignore[arg-type]
+
+
+async def _forget_older(connection: AsyncConnection, planned: Plan, held: dict[Key, Timeline]) -> None:
+    """Delete what older generations told of a mailbox that a newer one speaks of: its policy may forbid that now."""
+    keys = [
+        {"k_org": timeline.org_id, "k_mailbox": timeline.mailbox_id, "k_generation": timeline.generation}
+        for timeline in planned.timelines
+        if (old := held.get((timeline.org_id, timeline.mailbox_id))) and old.generation < timeline.generation
+    ]
+    if keys:
+        await connection.execute(_OLDER, keys)
 
 
 async def _carry_out(store: Store, connection: AsyncConnection, planned: Plan) -> None:

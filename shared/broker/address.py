@@ -5,6 +5,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from msgspec import Struct
 
+from shared.config import SettingsError
+
 
 class Tls(Struct, frozen=True, kw_only=True):
     """Files of an encrypted connection; an empty `authorities` means the system's."""
@@ -39,15 +41,15 @@ class Address(Struct, frozen=True, kw_only=True):
 def parse(url: str) -> Address:
     """Read `amqp://user:password@host:port/vhost` or `amqps://...`; the vhost is `/` where none is named.
 
-    `amqps` takes `?cacertfile=`, `certfile=` and `keyfile=`, as RabbitMQ's own URLs do. Raises ValueError.
+    `amqps` takes `?cacertfile=`, `certfile=` and `keyfile=`, as RabbitMQ's own URLs do. Raises SettingsError.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError("the broker URL cannot be read") from None
+        raise SettingsError("the broker URL cannot be read") from None
     if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
-        raise ValueError("a broker URL begins with amqp://, amqps:// or memory://")
+        raise SettingsError("a broker URL begins with amqp://, amqps:// or memory://")
     encrypted = parts.scheme == "amqps"
     return Address(
         host=parts.hostname,
@@ -67,5 +69,5 @@ def _tls(query: str) -> Tls:
     try:
         tls.context()
     except OSError:
-        raise ValueError("a certificate or key named in the broker URL cannot be read") from None
+        raise SettingsError("a certificate or key named in the broker URL cannot be read") from None
     return tls

@@ -64,11 +64,17 @@ class Publisher:
             self._keeper = loop.create_task(self._keep())
             self._keeper.add_done_callback(self._on_end)
         confirmed: list[asyncio.Future[None]] = []
-        for each in letters:
-            await self._slots.acquire()
-            confirmed.append(loop.create_future())
-            self._post(_Entry(each, confirmed[-1]))
-        for outcome in await asyncio.gather(*confirmed, return_exceptions=True):
+        try:
+            for each in letters:
+                await self._slots.acquire()
+                confirmed.append(loop.create_future())
+                self._post(_Entry(each, confirmed[-1]))
+            outcomes = await asyncio.gather(*confirmed, return_exceptions=True)
+        except asyncio.CancelledError:  # a sender that gave up must not be heard much later: see _repost
+            for future in confirmed:
+                future.cancel()
+            raise
+        for outcome in outcomes:
             if outcome is not None:
                 raise outcome
 
@@ -136,12 +142,18 @@ class Publisher:
         return lost
 
     def _repost(self) -> None:
-        """Publish again what was sent and not confirmed, then what came meanwhile, in order."""
+        """Publish again what was sent and not confirmed, then what came meanwhile, in order, as far as it is awaited.
+
+        What is not is published by whoever holds its delivery or its place in a log, if it still may be.
+        """
         again = [*self._sent.values(), *self._waiting]
         self._sent, self._tag = {}, 0
         self._waiting.clear()
         for entry in again:
-            self._post(entry)
+            if entry.confirmed.done():
+                self._slots.release()
+            else:
+                self._post(entry)
 
     def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
         """Mark what led to no queue; its confirm follows."""

@@ -145,6 +145,20 @@ async def test_a_mailbox_that_cannot_be_read_is_unknown_never_free(store: Store,
     assert (last.start, last.end) == (last.window.start, last.window.end)
 
 
+async def test_what_an_older_generation_told_of_a_mailbox_is_kept_no_longer_than_its_timeline(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10), events=(event(9, 10, "secret plan"),)))
+    await put(store, snapshot(mailbox_id="left", events=(event(9, 10, "secret plan"),)))
+    await put(store, unreadable(Bucket.REMOVED, mailbox_id="left", version=2))
+    await connect(store, generation=2)
+    await put(store, snapshot(busy(9, 10), generation=2, version=2), snapshot(mailbox_id="left", generation=2, version=3))
+    async with store.read() as connection:
+        kept = [tuple(found) for found in await connection.execute(select(updates.c.generation, updates.c.type))]
+        bodies = b"".join((await connection.execute(select(updates.c.body))).scalars())
+    assert sorted(kept) == [(1, "mailbox.removed.v1"), *[(2, "availability.updated.v1")] * 2]
+    assert b"secret plan" not in bodies
+
+
 async def test_a_mailbox_that_stays_unreadable_is_told_once_until_a_good_reading_heals_it(store: Store) -> None:
     await connect(store)
     await put(store, unreadable(Bucket.DENIED))

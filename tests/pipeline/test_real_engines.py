@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from deploy.command import published
+from deploy.command.privacy import proof
 from deploy.sandbox import Sandbox, SandboxOptions, start
 from shared import clock
 from shared.broker import open_broker
@@ -131,3 +132,10 @@ async def test_both_engines_write_the_same_bytes(tmp_path: Path, amqp_url: str, 
 
 def _without_reading_times(out: Path) -> list[bytes]:
     return [json.dumps(json.loads(line) | {"as_of": None}).encode() for line in out.read_bytes().splitlines()]
+
+
+@pytest.mark.slow
+async def test_nothing_private_is_found_on_the_real_engines(amqp_url: str, postgres_url: str) -> None:
+    places = await proof(mailboxes=12, broker_url=amqp_url, database_url=postgres_url)
+    assert {place.name: place.found for place in places if place.found} == {}
+    assert all(place.things > 0 for place in places)

@@ -50,3 +50,18 @@ async def test_a_sender_waits_while_too_many_letters_are_unconfirmed() -> None:
     await publisher.close()
     with pytest.raises(ConnectionError):
         await sending
+
+
+async def test_a_letter_whose_sender_gave_up_is_not_published_when_the_broker_returns() -> None:
+    publisher = Publisher(NOWHERE, nothing)
+    given_up = asyncio.create_task(publisher.send([LETTER] * UNCONFIRMED))
+    waiting = asyncio.create_task(publisher.send([LETTER] * 2))
+    await asyncio.wait({given_up, waiting}, timeout=0.05)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    publisher._repost()  # as after a connection was opened
+    await asyncio.wait({waiting}, timeout=0.05)
+    assert len(publisher._waiting) == 2
+    await publisher.close()
+    with pytest.raises(ConnectionError):
+        await waiting
