@@ -130,7 +130,7 @@ updates = Table(
     Column("type", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),  # JSON of the public message, the CloudEvent's data
-    Index("updates_mailbox", "org_id", "mailbox_id"),
+    Index("updates_mailbox", "org_id", "mailbox_id", "position"),  # its last update without reading all of them
     sqlite_autoincrement=True,
 )
 

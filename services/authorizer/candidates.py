@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 TRIED: Final = 25
 _GROUPS_TRIED: Final = 3
+_SETTINGS: Final = "$select=timeZone,userPurpose"  # the rest holds automatic replies
 _SELECT: Final = f"$top={TRIED}&$select=id,userType"
 _ADVANCED: Final[Mapping[str, str]] = {"ConsistencyLevel": "eventual"}
 _CALENDAR_ROLES: Final = frozenset({"Calendars.Read", "Calendars.ReadWrite", "Calendars.ReadBasic.All"})
@@ -82,7 +83,7 @@ async def read(graph: Graph, user_id: str, *, now: Instant) -> None:
     start, end = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for at in (now, now + DAY))
     day = f"startDateTime={start}&endDateTime={end}&$select=start,end,showAs&$top=1"
     await _ask(graph, f"/users/{user}/calendarView?{day}", denied="calendar_permission_missing")
-    await _ask(graph, f"/users/{user}/mailboxSettings", denied="settings_permission_missing")
+    await _ask(graph, f"/users/{user}/mailboxSettings?{_SETTINGS}", denied="settings_permission_missing")
 
 
 async def _ask(graph: Graph, url: str, *, denied: str) -> None:

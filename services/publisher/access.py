@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from services.publisher.consumers import bearer_of
 from services.publisher.problems import Problem
-from services.publisher.reach import reached
 from shared.contracts.values import ORG_ID, Instant
+from shared.reach import reached
 from shared.store import Store
 from shared.tables import orgs
 

@@ -10,9 +10,9 @@ from services.publisher.access import STORE, org_asked
 from services.publisher.answers import MailboxEntry, MailboxPage
 from services.publisher.asking import invalid, number, parameters
 from services.publisher.moments import moment
-from services.publisher.reach import reached
 from services.publisher.reply import reply
 from shared.contracts.values import Bucket, Coverage, Kind
+from shared.reach import reached
 from shared.tables import mailboxes, timelines
 
 LARGEST_PAGE = 1000

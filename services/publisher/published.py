@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.access import Org
-from services.publisher.reach import reached
 from services.publisher.timeline import GONE, Timeline, from_row
+from shared.reach import reached
 from shared.store import Store
 from shared.tables import mailboxes, timelines, updates
 

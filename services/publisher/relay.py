@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.envelope import Told, announcement
 from services.publisher.news import UPDATED
-from services.publisher.reach import reached
 from shared import logs
 from shared.broker import Broker
 from shared.errors import Retry
 from shared.health import Health
+from shared.reach import reached
 from shared.store import Store
 from shared.tables import orgs, updates
 from shared.tables import relay as cursors

@@ -10,9 +10,9 @@ from services.publisher.access import STORE, Org, org_asked, org_of
 from services.publisher.answers import CoverageCounts, Enumeration, OrgStatus, Reading
 from services.publisher.asking import parameters
 from services.publisher.moments import moment
-from services.publisher.reach import reached
 from services.publisher.reply import reply
 from shared.contracts.values import Bucket, Coverage, Instant
+from shared.reach import reached
 from shared.store import Store
 from shared.tables import enumerations, mailboxes, timelines
 

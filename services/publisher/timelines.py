@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.news import UPDATED
 from services.publisher.plan import Found, Key, Outcome, Plan, key_of, plan
-from services.publisher.reach import reached
 from services.publisher.timeline import Timeline, from_row, row_of
 from shared.connections import generations
 from shared.contracts.values import Instant
+from shared.reach import reached
 from shared.store import Store
 from shared.tables import timelines, updates
 

@@ -151,7 +151,9 @@ async def test_what_an_older_generation_told_of_a_mailbox_is_kept_no_longer_than
     await put(store, snapshot(mailbox_id="left", events=(event(9, 10, "secret plan"),)))
     await put(store, unreadable(Bucket.REMOVED, mailbox_id="left", version=2))
     await connect(store, generation=2)
-    await put(store, snapshot(busy(9, 10), generation=2, version=2), snapshot(mailbox_id="left", generation=2, version=3))
+    await put(
+        store, snapshot(busy(9, 10), generation=2, version=2), snapshot(mailbox_id="left", generation=2, version=3)
+    )
     async with store.read() as connection:
         kept = [tuple(found) for found in await connection.execute(select(updates.c.generation, updates.c.type))]
         bodies = b"".join((await connection.execute(select(updates.c.body))).scalars())

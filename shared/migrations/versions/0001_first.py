@@ -126,7 +126,7 @@ def _publisher() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("updates_mailbox", "updates", ["org_id", "mailbox_id"])
+    op.create_index("updates_mailbox", "updates", ["org_id", "mailbox_id", "position"])
     op.create_table(
         "relay",
         sa.Column("name", sa.Text, primary_key=True),

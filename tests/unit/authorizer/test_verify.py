@@ -67,6 +67,13 @@ async def test_a_token_is_always_asked_for_anew() -> None:
     assert tokens.asked == [("Example.ONMICROSOFT.com", "global", "a", True)]
 
 
+async def test_of_a_mailboxs_settings_its_automatic_replies_are_not_asked_for() -> None:
+    graph = FakeGraph()
+    await verify(QUESTION_, Microsoft(FakeTokens(), graph), now=NOW)
+    (settings,) = (url for url in graph.asked if "mailboxSettings" in url)
+    assert settings.partition("?")[2] == "$select=timeZone,userPurpose"
+
+
 async def test_only_times_are_asked_for_of_a_calendar() -> None:
     graph = FakeGraph()
     await verify(question(), Microsoft(FakeTokens(), graph), now=NOW)

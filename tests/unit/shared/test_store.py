@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from shared.store import open_store
 from shared.tables import metadata, relay
@@ -52,3 +53,14 @@ async def test_another_process_may_write_between_two_writes(tmp_path: Path) -> N
     async with store.read() as connection:
         assert len((await connection.execute(relay.select())).all()) == 6
     await store.close()
+
+
+async def test_an_error_of_the_database_does_not_quote_what_was_to_be_written(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'b.db'}")
+    async with store.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    with pytest.raises(IntegrityError) as caught:
+        async with store.write() as connection:
+            await connection.execute(relay.insert(), [{"name": "canary", "position": 1}] * 2)
+    await store.close()
+    assert "canary" not in str(caught.value)
