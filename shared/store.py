@@ -97,7 +97,9 @@ def open_store(url: str, *, pool: int = 5) -> Store:
 def _sqlite(url: Any, pool: int) -> AsyncEngine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, pool_size=pool, max_overflow=0, connect_args={"timeout": 30}, hide_parameters=True)
+    engine = create_async_engine(
+        url, pool_size=pool, max_overflow=0, connect_args={"timeout": 30}, hide_parameters=True
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

@@ -10,7 +10,7 @@ from deploy.command.context import console, deployment, opened_store
 from deploy.command.policies import policy, policy_options
 from services.authorizer import orgs
 from services.publisher import consumers as admitted
-from shared import clock
+from shared import clock, clouds
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy, Scope
 from shared.contracts.values import ORG_ID, Window
@@ -46,14 +46,12 @@ def connect(org: str, **options: object) -> None:
 
 async def _connect(org: str, options: dict[str, object]) -> None:
     ready = deployment()
+    name = orgs.credential_name(org)
+    credential, connection, wanted = _credential(options), _connection(name, options), _policy(options)
     vault = load_vault(ready.keys_file)
     async with opened_store() as store:
-        name = orgs.credential_name(org)
-        await orgs.put_credential(store, vault, name, _credential(options), now=clock.now())
-        connection = GraphConnection(
-            tenant_id=str(options["tenant"]).lower(), credential=name, cloud=str(options["cloud"])
-        )
-        await orgs.request(store, org_id=org, connection=connection, policy=_policy(options), now=clock.now())
+        await orgs.put_credential(store, vault, name, credential, now=clock.now())
+        await orgs.request(store, org_id=org, connection=connection, policy=wanted, now=clock.now())
         with console.status("verifying with Microsoft ..."):
             try:
                 await _outcome(store, org)
@@ -67,9 +65,30 @@ def _credential(options: dict[str, object]) -> GraphCredential:
         raise click.ClickException("give --client-secret-file or --certificate-file, one of them")
     return GraphCredential(
         client_id=str(options["client_id"]),
-        client_secret=secret.read_text(encoding="utf-8").strip() if isinstance(secret, Path) else "",
-        certificate=certificate.read_text(encoding="utf-8") if isinstance(certificate, Path) else "",
+        client_secret=_text(secret).strip() if isinstance(secret, Path) else "",
+        certificate=_text(certificate) if isinstance(certificate, Path) else "",
     )
+
+
+def _text(file: Path) -> str:
+    try:
+        found = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{file} is not a text file") from None
+    if not found.strip():
+        raise click.ClickException(f"{file} is empty")
+    return found
+
+
+def _connection(name: str, options: dict[str, object]) -> GraphConnection:
+    """Build the connection, checked before anything is stored: what cannot be a tenant or a cloud is refused."""
+    wanted = GraphConnection(tenant_id=str(options["tenant"]).lower(), credential=name, cloud=str(options["cloud"]))
+    if wanted.cloud not in clouds.NAMES:
+        raise click.ClickException(f"--cloud is one of {', '.join(clouds.NAMES)}")
+    try:
+        return msgspec.json.decode(msgspec.json.encode(wanted), type=GraphConnection)
+    except msgspec.ValidationError:
+        raise click.ClickException("--tenant is a GUID or a domain name") from None
 
 
 def _policy(options: dict[str, object]) -> Policy:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, TextIO
@@ -56,6 +57,9 @@ def demo(detail: str, *, show_free: bool, window: Window | None, **options: Any)
     Connects an organisation, reads every mailbox, shows who is busy today, and goes on: the sandbox moves a meeting
     now and then, and the update is seen here.
     """
+    out = options["out"]
+    if out is not None and not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
+        raise click.ClickException(f"--out: {out.parent} is not a folder that can be written to")
     asked = DemoOptions(policy=policy(detail, show_free=show_free, window=window), **options)
     with tempfile.TemporaryDirectory(prefix="busyline-demo-") as folder:
         try:
@@ -120,9 +124,13 @@ async def _first_reading(running: Trial) -> None:
 
 
 def _write(out: Path, rows: list[dict[str, Any]]) -> None:
-    with out.open("wb") as file:
-        for row in rows:
-            file.write(msgspec.json.encode(row) + b"\n")
+    """Write the file whole or not at all."""
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _show(running: Trial, rows: list[dict[str, Any]]) -> None:

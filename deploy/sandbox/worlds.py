@@ -106,6 +106,9 @@ def _from_files(state: State, folder: Path) -> None:
     state.tenants[tenant.tenant_id] = tenant
     for number, (address, path) in enumerate(files(folder), 1):
         place = path.relative_to(folder).as_posix()
+        if not address.isprintable():  # such as a name that is not UTF-8
+            state.problems.append({"file": ascii(place), "place": "", "reason": "bad_name"})
+            continue
         if tenant.person(address) is not None:
             state.problems.append({"file": place, "place": "", "reason": "address_taken"})
             continue

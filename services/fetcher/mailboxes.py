@@ -122,7 +122,7 @@ class Mailboxes:
             await connection.execute(update(mailboxes).where(polled).values(due_at=now))
 
     async def unreadable_after(self, key: Key, limit: int) -> list[tuple[Row, Generation]]:
-        """Return mailboxes, with their orgs' generations, that were once read and now are in no readable bucket, by key.
+        """Return mailboxes once read and now in no readable bucket, each with its org's generation, by key.
 
         Only under the org's present generation is it believed; a mailbox that left was last seen under an older one.
         """

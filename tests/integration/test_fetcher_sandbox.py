@@ -297,6 +297,18 @@ async def test_a_mailbox_that_is_denied_is_told_at_once(sandbox: Sandbox, known:
     assert known.retries == []
 
 
+async def test_a_denied_mailbox_that_leaves_the_scope_is_taken_back(sandbox: Sandbox, known: Desk) -> None:
+    address = readable(sandbox)[0]
+    sandbox.change_user(address, reach=Reachable.DENIED)
+    known.ask((await known.rows())[address].mailbox_id, since=clock.now() + 1)
+    await known.run()
+    await known.change_org(policy=Policy(scope=Scope(exclude=(address,))))
+    known.enumerate()
+    await known.run()
+    told = [(each.mailbox.address, each.bucket, each.generation) for each in known.unreadable]
+    assert told == [(address, Bucket.DENIED, 1), (address, Bucket.EXCLUDED, 2)]
+
+
 async def test_throttling_of_one_mailbox_costs_it_no_try(sandbox: Sandbox, known: Desk) -> None:
     address = readable(sandbox)[0]
     mailbox_id = (await known.rows())[address].mailbox_id

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from deploy.sandbox.calendar.values import Problem
 
+LONGEST_NAME = 1000  # bytes of a line in which its name and parameters are looked for
 LINE_END = re.compile(rb"\r\n|\n|\r")
 FRAME = re.compile(r"^(BEGIN|END)\s*:\s*([A-Za-z0-9-]+)\s*$", re.IGNORECASE)
 ENTRIES = frozenset({"VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE", "VCALENDAR"})  # never inside a VEVENT
@@ -77,22 +78,26 @@ def unfolded(data: bytes) -> list[tuple[int, str]]:
 
     Lines are joined as bytes, because some producers fold in the middle of a character; blank lines are dropped.
     """
-    lines: list[tuple[int, bytes]] = []
+    lines: list[tuple[int, bytearray]] = []  # grown in place: a line may be folded millions of times
     for number, line in enumerate(LINE_END.split(_utf8(data)), start=1):
         if lines and (line[:1] in {b" ", b"\t"} or _continues(lines[-1][1])):
-            lines[-1] = (lines[-1][0], _joined(lines[-1][1], line))
+            _join(lines[-1][1], line)
         elif line.strip():
-            lines.append((number, line))
+            lines.append((number, bytearray(line)))
     return [(number, _decoded(line)) for number, line in lines]
 
 
-def _continues(line: bytes) -> bool:
+def _continues(line: bytearray) -> bool:
     """Whether a line goes on after a soft line break of vCalendar 1.0."""
-    return line.endswith(b"=") and b"QUOTED-PRINTABLE" in line.partition(b":")[0].upper()
+    return line.endswith(b"=") and b"QUOTED-PRINTABLE" in line[:LONGEST_NAME].partition(b":")[0].upper()
 
 
-def _joined(line: bytes, more: bytes) -> bytes:
-    return line[:-1] + more.lstrip() if _continues(line) else line + more[1:]
+def _join(line: bytearray, more: bytes) -> None:
+    if _continues(line):
+        del line[-1:]
+        line += more.lstrip()
+    else:
+        line += more[1:]
 
 
 def _utf8(data: bytes) -> bytes:
@@ -102,7 +107,7 @@ def _utf8(data: bytes) -> bytes:
     return data.removeprefix(BOM_UTF8)
 
 
-def _decoded(line: bytes) -> str:
+def _decoded(line: bytearray) -> str:
     """Read a line as UTF-8, else as Windows-1252, where every byte is something."""
     try:
         return line.decode()

@@ -69,7 +69,7 @@ async def test_a_token_is_always_asked_for_anew() -> None:
 
 async def test_of_a_mailboxs_settings_its_automatic_replies_are_not_asked_for() -> None:
     graph = FakeGraph()
-    await verify(QUESTION_, Microsoft(FakeTokens(), graph), now=NOW)
+    await verify(question(), Microsoft(FakeTokens(), graph), now=NOW)
     (settings,) = (url for url in graph.asked if "mailboxSettings" in url)
     assert settings.partition("?")[2] == "$select=timeZone,userPurpose"
 

@@ -86,3 +86,13 @@ def test_addresses_are_words_without_spaces(tmp_path: Path) -> None:
     (tmp_path / "My Team").mkdir()
     (tmp_path / "My Team" / "Fine Room.ics").touch()
     assert [address for address, _ in worlds.files(tmp_path)] == ["my-team.fine-room@sandbox.example"]
+
+
+async def test_a_file_whose_name_is_no_text_is_told_and_skipped(tmp_path: Path) -> None:
+    folder = tmp_path / "names"
+    folder.mkdir()
+    (folder / "good.ics").write_bytes(calendar(WEEKLY))
+    (folder / "bad\udcff.ics").write_bytes(calendar(WEEKLY))
+    asking = caller(tmp_path, calendars=folder)
+    assert [row["mail"] for row in await asking.all("/users?$select=mail")] == ["good@sandbox.example"]
+    assert [problem["reason"] for problem in asking.state.problems] == ["bad_name"]
