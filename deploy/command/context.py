@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 import click
 from msgspec import Struct
 from rich.console import Console
-from services.publisher.settings import Settings as PublisherSettings
 
 from deploy.command.everything import SETTINGS, AllSettings
 from deploy.command.failures import BROKER, DATABASE, reaching
 from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.settings import Settings as FetcherSettings
 from services.normalizer.settings import Settings as NormalizerSettings
+from services.publisher.settings import Settings as PublisherSettings
 from shared import config
 from shared.broker import Broker, open_broker
 from shared.config import Deployment

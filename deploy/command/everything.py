@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from services.fetcher.__main__ import run as run_fetcher
-from services.publisher.__main__ import run as run_publisher
-from services.publisher.settings import Settings as PublisherSettings
 
 from deploy.command.failures import DATABASE, reaching
 from services.authorizer.__main__ import run as run_authorizer
 from services.authorizer.settings import Settings as AuthorizerSettings
+from services.fetcher.__main__ import run as run_fetcher
 from services.fetcher.settings import Settings as FetcherSettings
 from services.normalizer.__main__ import run as run_normalizer
 from services.normalizer.settings import Settings as NormalizerSettings
+from services.publisher.__main__ import run as run_publisher
+from services.publisher.settings import Settings as PublisherSettings
 from shared.config import Deployment
 from shared.migrate import upgrade
 from shared.process import Rim

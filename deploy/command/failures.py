@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 from sqlalchemy.exc import DBAPIError
 
-from shared.broker import TROUBLE
+from shared.broker import Trouble
 from shared.config import SettingsError
 from shared.errors import Reject
 from shared.vault import VaultError
@@ -53,7 +53,7 @@ def reaching(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise click.ClickException(f"{what} cannot be reached: {_plain(error)}") from None
-    except TROUBLE as error:
+    except Trouble as error:
         raise click.ClickException(f"{what} refuses: {type(error).__name__}") from None
 
 
@@ -64,6 +64,13 @@ def sentence(error: BaseException) -> str | None:
         return None if None in said else said[0]
     if isinstance(error, click.ClickException):
         return error.format_message() if error.exit_code == 1 else None
+    # an OSError of a pipe's other end is click's own affair
+    if isinstance(error, OSError) and error.errno != errno.EPIPE:
+        return _plain(error)
+    return _of_ours(error)
+
+
+def _of_ours(error: BaseException) -> str | None:
     if isinstance(error, SettingsError):
         return str(error)
     if isinstance(error, VaultError):
@@ -72,8 +79,7 @@ def sentence(error: BaseException) -> str | None:
         return _REJECTED.get(error.reason, f"{error.where} {error.reason}".strip())
     if isinstance(error, DBAPIError):
         return f"{DATABASE} {_of_database(error)}"
-    # an OSError of a pipe's other end is click's own affair
-    return _plain(error) if isinstance(error, OSError) and error.errno != errno.EPIPE else None
+    return None
 
 
 def _of_database(error: DBAPIError) -> str:

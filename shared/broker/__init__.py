@@ -1,12 +1,11 @@
 """The one door to the broker: topology, the consuming loop, confirms, delays, dead letters. Nobody else knows AMQP."""
 
-from shared.broker.backoff import Trouble as TROUBLE
+from shared.broker.backoff import Trouble
 from shared.broker.fates import Limits
 from shared.broker.interface import Broker, Consumer, Delivery, Done, Outgoing, Parked, Unroutable
 from shared.broker.opening import Tap, open_broker
 
 __all__ = [
-    "TROUBLE",
     "Broker",
     "Consumer",
     "Delivery",
@@ -15,6 +14,7 @@ __all__ = [
     "Outgoing",
     "Parked",
     "Tap",
+    "Trouble",
     "Unroutable",
     "open_broker",
 ]

@@ -48,8 +48,8 @@ def test_a_failure_is_one_sentence(
 ) -> None:
     result = CliRunner().invoke(main, arguments, env=environment | changes)
     assert result.exit_code != 0
-    assert said in result.output
-    assert len(result.output.splitlines()) == 1
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert isinstance(result.exception, SystemExit)
 
 
