@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, TextIO
@@ -61,11 +63,14 @@ def demo(detail: str, *, show_free: bool, window: Window | None, **options: Any)
     if out is not None and not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
         raise click.ClickException(f"--out: {out.parent} is not a folder that can be written to")
     asked = DemoOptions(policy=policy(detail, show_free=show_free, window=window), **options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way the demo takes away what it made
     with tempfile.TemporaryDirectory(prefix="busyline-demo-") as folder:
         try:
             asyncio.run(_demo(asked, Path(folder)))
         except KeyboardInterrupt:
             console.print("\nThe demo is over; nothing of it stays.")
+            if asked.once:
+                sys.exit(130)
 
 
 async def _demo(asked: DemoOptions, folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+import msgspec
 from rich.table import Table
 
 from deploy.command.context import console, opened_broker
@@ -36,6 +37,10 @@ def dead_letters() -> None:
 def list_(limit: int) -> None:
     """List what is parked, the oldest first."""
     letters = _with_broker(lambda broker: broker.parked(limit=limit))
+    if not console.is_terminal:  # a line a letter, for other programs
+        for letter in letters:
+            click.echo(msgspec.json.encode(letter).decode())
+        return
     table = Table(box=None, header_style="bold")
     for title in ("id", "queue", "type", "reason", "where", "org", "tries", "parked"):
         table.add_column(title, overflow="fold")

@@ -17,6 +17,7 @@ from shared.identity import IdentityError
 PAUSE: Final = 5.0  # seconds, where a throttled answer names none
 LONG_PAUSE: Final = 600.0  # seconds until an organisation's trouble is looked at again
 LONGEST_STEP: Final = 300.0
+TOO_LARGE: Final = "calendar_too_large"  # our own code: no broker would carry the reading
 PAUSED: Final = "tenant_paused"  # our own code: the tenant is paused, nothing was sent
 
 _DIRECTORY_DENIALS: Final = frozenset({"authorization_requestdenied", "authorization_identitynotfound"})
@@ -51,6 +52,8 @@ def of_reading(error: GraphError | IdentityError, attempt: int) -> Fate:
         return _identity(error)
     if error.status == 429:
         return Fate(whose=Whose.PASSING, reason="throttled", after=_ordered(error, PAUSE))
+    if error.code == TOO_LARGE:
+        return Fate(whose=Whose.MAILBOX, reason=TOO_LARGE, bucket=Bucket.FAILING)
     return _lasting(error.status, error.code.lower()) or _passing(error, attempt)
 
 

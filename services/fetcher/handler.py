@@ -78,7 +78,7 @@ def _snapshot(task: Reading, window: Window, events: tuple[RawEvent, ...]) -> Ca
         events=events,
     )
     if len(events) > MANY_EVENTS and len(msgspec.json.encode(snapshot)) > LARGEST_SNAPSHOT:
-        raise GraphError(status=200, code="calendar_too_large")
+        raise GraphError(status=200, code=failure.TOO_LARGE)
     return snapshot
 
 
@@ -89,10 +89,11 @@ async def _unread(context: Context, task: Reading, fate: Fate, *, attempt: int) 
         await context.tenants.pause(task.row.org_id, until=now + ceil(fate.after))
     if fate.whose is Whose.ORG:
         await runs.trouble(context.store, task.row.org_id, reason=fate.reason, now=now)
+    again = due.next_try(now, task.row.failures)
     if fate.bucket is not None:
-        return _given_up(context, task, fate.bucket, reason=fate.reason, due_at=None)
+        due_at = again if fate.bucket is Bucket.FAILING else None
+        return _given_up(context, task, fate.bucket, reason=fate.reason, due_at=due_at)
     if fate.counted and (attempt >= context.settings.tries or task.row.bucket is Bucket.FAILING):
-        again = due.next_try(now, task.row.failures)
         return _given_up(context, task, Bucket.FAILING, reason=fate.reason, due_at=again)
     until = now + ceil(fate.after) + context.settings.lease_seconds
     await context.mailboxes.change(

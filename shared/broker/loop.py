@@ -17,6 +17,8 @@ from shared.broker.interface import Consumer, Delivery, Unroutable
 from shared.broker.wire import Letter, Taken
 from shared.errors import Fate, Halt, Reject
 
+LONGEST_REST = 2 * 86_400  # seconds; nothing of ours rests longer than a day, so a header that says so is not ours
+
 Send = Callable[[Sequence[Letter]], Awaitable[None]]
 
 
@@ -140,6 +142,8 @@ class Shift:
         if not taken.source.alive:  # its channel is gone, so it comes again by another
             return STALE
         if taken.not_before and (now := clock.exact()) < taken.not_before:
+            if taken.not_before - now > LONGEST_REST:
+                raise Reject("malformed", "headers.not_before")
             again = wire.again(taken, attempt=taken.attempt)
             await send((wire.delayed(again, taken.queue, not_before=taken.not_before, now=now),))
             return EARLY

@@ -98,7 +98,7 @@ class Recorder:
         return len(self.messages)
 
 
-async def inject(broker: Broker, body: bytes, message_type: str, *, queue: str = BACKFILL) -> None:
+async def inject(broker: Broker, body: bytes, message_type: str, *, queue: str = BACKFILL, not_before: int = 0) -> None:
     """Publish what no publisher of ours would."""
     letter = wire.Letter(
         exchange="",
@@ -107,7 +107,7 @@ async def inject(broker: Broker, body: bytes, message_type: str, *, queue: str =
         message_id="injected",
         message_type=message_type,
         timestamp=1,
-        headers={"org_id": "acme"},
+        headers={"org_id": "acme"} | ({"not_before": not_before} if not_before else {}),
     )
     await broker._engine.send([letter])  # type: ignore[attr-defined]
 
@@ -290,6 +290,15 @@ async def test_a_body_that_cannot_be_read_is_parked(
     (parked,) = await broker.parked()
     assert (parked.reason, parked.where, parked.size, handle.count) == (reason, where, len(body), 0)
     assert await broker.show(parked.parked_id) == body
+
+
+async def test_a_message_that_claims_to_rest_for_ever_is_parked(broker: Broker) -> None:
+    handle = Recorder()
+    await inject(broker, b"{}", "mailbox.read.v1", not_before=2**62)
+    async with working(broker, handle):
+        await until(lambda: has_parked(broker))
+    (parked,) = await broker.parked()
+    assert (parked.reason, parked.where, handle.count) == ("malformed", "headers.not_before", 0)
 
 
 async def test_a_message_without_a_type_property_is_known_by_its_body(broker: Broker) -> None:

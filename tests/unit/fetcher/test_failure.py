@@ -105,3 +105,8 @@ def test_a_paused_tenant_costs_no_try() -> None:
 @given(st.integers(-5, 1000))
 def test_backing_off_is_bounded(attempt: int) -> None:
     assert 5.0 <= back_off(attempt) <= 300.0
+
+
+def test_a_reading_that_no_broker_would_carry_makes_its_mailbox_failing_at_once() -> None:
+    fate = of_reading(GraphError(status=200, code="calendar_too_large"), 1)
+    assert (fate.whose, fate.bucket, fate.reason) == (Whose.MAILBOX, Bucket.FAILING, "calendar_too_large")
