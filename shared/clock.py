@@ -18,4 +18,4 @@ def exact() -> float:
 
 def moment(instant: Instant) -> str:
     """Write an instant as RFC 3339 in UTC: 2026-03-01T09:00:00Z."""
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(instant, UTC).replace(tzinfo=None).isoformat() + "Z"

@@ -35,7 +35,7 @@ Write = Callable[[Item, View], str]
 
 @lru_cache(maxsize=8192)
 def _date(day: int) -> str:
-    return datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m-%dT")
+    return f"{datetime.fromtimestamp(day * DAY, UTC).date().isoformat()}T"  # strftime would not pad early years
 
 
 @lru_cache(maxsize=2048)
@@ -48,7 +48,7 @@ def wall(instant: Instant, zone: ZoneInfo | None) -> str:
     if zone is None:
         day, second = divmod(instant, DAY)
         return _date(day) + _time(second)
-    return datetime.fromtimestamp(instant, zone).strftime("%Y-%m-%dT%H:%M:%S.0000000")
+    return f"{datetime.fromtimestamp(instant, zone).replace(tzinfo=None).isoformat()}.0000000"
 
 
 def text(value: object) -> str:

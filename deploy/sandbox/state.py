@@ -68,6 +68,9 @@ class Counts(Struct, kw_only=True):
             del self.in_flight[mailbox]
 
 
+FEWEST = 40  # calendars kept however large: those being read page by page must not be written anew for each page
+
+
 class Kept:
     """Serialised events, the least recently used given up beyond a number of bytes."""
 
@@ -90,7 +93,7 @@ class Kept:
         size = sum(map(len, written)) + 60 * len(written) + 200
         self._kept[key] = (written, size)
         self._size += size
-        while self._size > self._limit and self._kept:
+        while self._size > self._limit and len(self._kept) > FEWEST:
             _, (_, freed) = self._kept.popitem(last=False)
             self._size -= freed
 
