@@ -35,9 +35,12 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
 def list_(limit: int) -> None:
-    """List what is parked, the oldest first."""
+    """List what is parked, the oldest first; into a pipe, one JSON object a line."""
     letters = _with_broker(lambda broker: broker.parked(limit=limit))
-    if not console.is_terminal:  # a line a letter, for other programs
+    if not letters:
+        console.print("Nothing is parked.")
+        return
+    if not console.is_terminal:
         for letter in letters:
             click.echo(msgspec.json.encode(letter).decode())
         return
@@ -48,7 +51,7 @@ def list_(limit: int) -> None:
         reason = f"{letter.reason} ({letter.error_type})" if letter.error_type else letter.reason
         table.add_row(letter.parked_id, letter.queue, letter.message_type, reason, letter.where,
                       letter.org_id, str(letter.attempts), clock.moment(letter.parked_at))  # fmt: skip
-    console.print(table if letters else "Nothing is parked.")
+    console.print(table)
 
 
 @dead_letters.command("show")
