@@ -41,6 +41,8 @@ def _words(kind: inspect.Type) -> str:
             return " or ".join(_words(one) for one in kind.types)
         case inspect.VarTupleType():
             return f"list of {_words(kind.item_type)}"
+        case inspect.DictType():
+            return f"object, from {_words(kind.key_type)} to {_words(kind.value_type)}"
         case inspect.StructType():
             return f"[{kind.cls.__name__}](#{kind.cls.__name__.lower()})"
         case _:

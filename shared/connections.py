@@ -19,11 +19,14 @@ from shared.tables import credentials, orgs, policies
 from shared.vault import Vault, VaultError
 
 CONNECTED: Final = "connected"
+ATTENTION: Final = "attention"  # connected, but turned away at present: no work for it until the admin has repaired it
+DISCONNECTING: Final = "disconnecting"  # what is held of it is being deleted
+IN_FORCE: Final = (CONNECTED, ATTENTION)
 _AT_ONCE: Final = 500  # SQLite takes 999 variables in old builds
 
 
 class Connected(Struct, frozen=True, kw_only=True):
-    """An org as it stands. Only while `state` is "connected" are connection and policy in force."""
+    """An org as it stands. Only while `state` is "connected" is it read."""
 
     org_id: str
     generation: int
@@ -57,12 +60,15 @@ async def policy_of(store: Store, org_id: str, generation: int) -> Policy | None
 
 
 async def generations(connection: AsyncConnection, org_ids: Iterable[str]) -> dict[str, int]:
-    """Return the present generation of those of the orgs that are connected, read in the caller's transaction."""
+    """Return the present generation of those of the orgs that are in force, read in the caller's transaction.
+
+    One that needs attention is: what was read of it before it was turned away still counts.
+    """
     wanted = sorted(set(org_ids))
     found: dict[str, int] = {}
     for start in range(0, len(wanted), _AT_ONCE):
         query = select(orgs.c.org_id, orgs.c.generation).where(
-            orgs.c.org_id.in_(wanted[start : start + _AT_ONCE]), orgs.c.state == CONNECTED
+            orgs.c.org_id.in_(wanted[start : start + _AT_ONCE]), orgs.c.state.in_(IN_FORCE)
         )
         found.update((row.org_id, row.generation) for row in await connection.execute(query))
     return found

@@ -27,7 +27,7 @@ orgs = Table(
     metadata,
     Column("org_id", Text, primary_key=True),
     Column("generation", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),  # requested | connected | refused
+    Column("state", Text, nullable=False),  # requested | connected | attention | refused | disconnecting
     Column("connection", LargeBinary, nullable=False),  # JSON of GraphConnection
     Column("tenant_id", Text, nullable=False),  # a tenant belongs to at most one org: see the unique index
     Column("policy", LargeBinary, nullable=False),  # JSON of the Policy asked for; in force once connected
@@ -37,6 +37,7 @@ orgs = Table(
     Column("connected_at", BigInteger),
     Column("verify_at", BigInteger),  # when a requested or refused org is (re)tried
     Column("enumerate_at", BigInteger),  # when its mailboxes are looked for next
+    Column("shown_from", BigInteger, nullable=False, server_default="0"),  # what older generations read is not shown
     Index("orgs_tenant", "tenant_id"),
 )
 
@@ -57,6 +58,38 @@ credentials = Table(
     Column("changed_at", BigInteger, nullable=False),
 )
 
+audit = Table(  # append-only: a trigger refuses every change
+    "audit",
+    metadata,
+    Column("entry", _POSITION, primary_key=True, autoincrement=True),
+    Column("chain", Text, nullable=False),  # an org's id, or "-" for what concerns the whole deployment
+    Column("number", BigInteger, nullable=False),  # of the entry in its chain, from 1
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),  # a fixed word
+    Column("details", LargeBinary, nullable=False),  # JSON object of fixed words and numbers; nothing personal
+    Column("previous", Text, nullable=False),  # hash of the entry before in the chain, "" of the first
+    Column("hash", Text, nullable=False),  # SHA-256 over all of the above but `entry`
+    Index("audit_chain", "chain", "number", unique=True),
+    sqlite_autoincrement=True,
+)
+
+purges = Table(  # one row for each disconnection; ended, it is the receipt
+    "purges",
+    metadata,
+    Column("purge_id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("asked_at", BigInteger),  # when the services were asked last
+    Column("done", Text, nullable=False),  # JSON list of the services that have nothing left
+    Column("counts", LargeBinary, nullable=False),  # JSON object: what was deleted, by kind
+    Column("ended_at", BigInteger),
+    Column("audit_hash", Text),  # of the audit entry that closes it
+    Index("purges_org", "org_id"),
+)
+
 # -- written by the fetcher ---------------------------------------------------------------------------------------
 
 mailboxes = Table(
@@ -75,12 +108,16 @@ mailboxes = Table(
     Column("version", BigInteger, nullable=False, default=0),  # of the reading that started last
     Column("lease_id", Text),  # the message whose handling reads it now
     Column("lease_until", BigInteger),
-    Column("dirty", Boolean, nullable=False, default=False),  # a hint arrived while it was being read
+    Column("dirty", Boolean, nullable=False, default=False),  # a hint is still to be answered by a reading
+    Column("started_ms", BigInteger),  # when the last reading started, in milliseconds
+    Column("waiting", Text),  # why its reading waits to be tried again: a fixed word
+    Column("retry_at", BigInteger),  # and until when
+    Column("subscribed_until", BigInteger),  # hints are promised up to then
     Column("read_at", BigInteger),  # when the last complete reading started
     Column("read_generation", BigInteger),  # the generation that reading was made under
     Column("failures", Integer, nullable=False, default=0),  # in a row
     Column("due_at", BigInteger),  # when it is read next without a hint
-    Index("mailboxes_due", "due_at"),
+    Index("mailboxes_due", "org_id", "due_at"),
     Index("mailboxes_address", "org_id", "address"),
     Index("mailboxes_bucket", "org_id", "bucket"),
 )
@@ -96,6 +133,23 @@ enumerations = Table(
     Column("paused_until", BigInteger),  # a pause Microsoft ordered for the whole tenant
     Column("last_error", Text),  # a fixed word
     Column("last_error_at", BigInteger),
+    Column("held", Integer),  # so many mailboxes would be removed, which waits for an operator's word
+    Column("held_of", Integer),  # of so many
+    Column("allowed_until", BigInteger),  # an operator allows a mass removal up to then
+)
+
+subscriptions = Table(  # one for each mailbox that Microsoft is asked to send hints of
+    "subscriptions",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("mailbox_id", Text, primary_key=True),
+    Column("subscription_id", Text, unique=True),  # Microsoft's; null before it is created
+    Column("expires_at", BigInteger),  # Microsoft's word
+    Column("wanted", Boolean, nullable=False),  # false: it is to be deleted at Microsoft
+    Column("act_at", BigInteger, nullable=False),  # when it is created, renewed or deleted
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("reason", Text),  # of the last failure: a fixed word
+    Index("subscriptions_act", "act_at"),
 )
 
 # -- written by the publisher -------------------------------------------------------------------------------------

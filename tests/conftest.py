@@ -5,7 +5,6 @@ BUSYLINE_TEST_AMQP_URL and BUSYLINE_TEST_PG_URL name servers that may be emptied
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -28,6 +27,9 @@ from tests.servers import (
 
 S = TypeVar("S", bound=RabbitServer | PostgresServer | Container)
 _numbers = count(1)
+# every quorum queue's folder is named in RabbitMQ's directory of queues: a kill before that breaks the last one
+_REMEMBERED = """cd /var/lib/rabbitmq/mnesia/*/quorum/* || exit 1
+for queue in */; do grep -qF "${queue%/}" names.dets || exit 1; done"""
 
 
 class Given:
@@ -71,8 +73,17 @@ def mortal_rabbitmq() -> Iterator[RabbitServer | Container]:
     """A RabbitMQ to kill and start again, the topology on it; whoever kills it starts it."""
     for server in _started(rabbit_server, "RabbitMQ of the test's own", "PATH"):
         declare.ensure(address.parse(server.url))
-        time.sleep(1)  # RabbitMQ writes its directory of queues twice a second: a kill before that breaks the last one
+        if isinstance(server, RabbitServer):
+            server.until_remembered()
+        else:
+            server.until_it_holds(_REMEMBERED)
         yield server
+
+
+@pytest.fixture(scope="session")
+def mortal_postgres() -> Iterator[PostgresServer | Container]:
+    """A PostgreSQL that keeps what it committed, to kill and start again; whoever kills it starts it."""
+    yield from _started(lambda: postgres_server(durable=True), "PostgreSQL of the test's own", "PATH")
 
 
 @pytest.fixture(scope="session")

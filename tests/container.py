@@ -40,6 +40,11 @@ class Container:
         """Kill it where it stands."""
         self._container.get_wrapped_container().kill()
 
+    def until_it_holds(self, script: str) -> None:
+        """Wait until a shell script in the container ends well."""
+        inside = self._container.get_wrapped_container()
+        until_it(lambda: inside.exec_run(["sh", "-c", script]).exit_code == 0, 30, "the container's state")
+
     def stop(self) -> None:
         """End it and delete everything."""
         self._container.stop()

@@ -58,6 +58,10 @@ class RabbitServer:
             self._epmd = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def until_remembered(self) -> None:
+        """Wait until the directory of queues on disk names every queue: a kill before that breaks the last one."""
+        until_it(self._remembers, 30, "RabbitMQ's directory of queues")
+
     def pause(self) -> None:
         """Let the node hang, its connections open."""
         assert self._server is not None
@@ -77,6 +81,11 @@ class RabbitServer:
         program = self._program.with_name("rabbitmqctl")
         command = [program, "-n", self._node, *arguments]
         return subprocess.run(command, env=self._environment(), capture_output=True, check=True, text=True).stdout
+
+    def _remembers(self) -> bool:
+        queues = {path.name for path in self._folder.glob("data/*/quorum/*/*") if path.is_dir()}
+        written = b"".join(path.read_bytes() for path in self._folder.glob("data/*/quorum/*/names.dets"))
+        return bool(queues) and all(name.encode() in written for name in queues)
 
     def _configure(self, settings: Mapping[str, str]) -> None:
         written = {"listeners.tcp.1": f"127.0.0.1:{self.port}", "disk_free_limit.absolute": "50MB", **settings}

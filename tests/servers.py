@@ -36,10 +36,10 @@ def rabbit_server() -> RabbitServer | Container:
         )
 
 
-def postgres_server() -> PostgresServer | Container:
-    """Return a PostgreSQL of one's own, not started. Raises Unavailable."""
+def postgres_server(*, durable: bool = False) -> PostgresServer | Container:
+    """Return a PostgreSQL of one's own, not started; `durable` survives a kill. Raises Unavailable."""
     try:
-        return PostgresServer()
+        return PostgresServer(durable=durable)
     except Unavailable:
         return Container(
             "postgres:17-alpine",

@@ -34,10 +34,22 @@ GRANT INSERT, DELETE ON policies TO busyline_authorizer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON credentials TO busyline_authorizer;
 GRANT SELECT ON credentials TO busyline_fetcher;
 
+-- Who did what, and what was deleted when an org left: nobody changes or deletes an entry of the audit log.
+GRANT SELECT, INSERT ON audit TO busyline_authorizer;
+GRANT USAGE ON SEQUENCE audit_entry_seq TO busyline_authorizer;
+GRANT SELECT, INSERT, UPDATE ON purges TO busyline_authorizer;
+GRANT SELECT ON purges TO busyline_fetcher, busyline_publisher;
+
 -- What is known of each mailbox: the fetcher writes it, the publisher shows it.
-GRANT SELECT, INSERT, UPDATE, DELETE ON mailboxes, enumerations TO busyline_fetcher;
-GRANT SELECT ON mailboxes, enumerations TO busyline_publisher;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mailboxes, enumerations, subscriptions TO busyline_fetcher;
+GRANT SELECT ON mailboxes, enumerations, subscriptions TO busyline_publisher;
 
 -- What is published, and to whom: the publisher's alone.
 GRANT SELECT, INSERT, UPDATE, DELETE ON timelines, updates, relay, consumers TO busyline_publisher;
 GRANT USAGE ON SEQUENCE updates_position_seq TO busyline_publisher;
+
+-- A policy made stricter erases what it forbids in the transaction that puts it in force (docs/decisions), and a receipt
+-- counts what an org had: the authorizer may blank details, delete updates and count rows; it reads no content.
+GRANT UPDATE (events), SELECT (org_id, mailbox_id) ON timelines TO busyline_authorizer;
+GRANT DELETE, SELECT (org_id, mailbox_id, generation, type) ON updates TO busyline_authorizer;
+GRANT SELECT (org_id, mailbox_id) ON mailboxes, subscriptions TO busyline_authorizer;

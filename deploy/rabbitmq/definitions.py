@@ -40,7 +40,13 @@ def _queues(service: str) -> tuple[str, ...]:
 
 
 USERS: dict[str, Rights] = {
-    "authorizer": Rights(takes=_queues("authorizer"), publishes=("mailbox.enumerate.v1",)),
+    "authorizer": Rights(
+        takes=_queues("authorizer"),
+        publishes=(
+            "mailbox.enumerate.v1",
+            *(f"org.purge.v1.{service}" for service in ("fetcher", "normalizer", "publisher")),
+        ),
+    ),
     "fetcher": Rights(
         takes=_queues("fetcher"),
         publishes=(
@@ -48,13 +54,19 @@ USERS: dict[str, Rights] = {
             "mailbox.read.v1",
             "mailbox.read.v1.live",
             "calendar.snapshot.v1",
+            "calendar.snapshot.v1.live",
             "mailbox.unreadable.v1",
+            "connection.doubted.v1",
+            "org.purged.v1",
         ),
     ),
-    "normalizer": Rights(takes=_queues("normalizer"), publishes=("availability.snapshot.v1",)),
-    "publisher": Rights(takes=_queues("publisher"), announces=True),
-    "platform": Rights(publishes=("org.connected.v1",)),
-    "operator": Rights(takes=(topology.PARKED,), settles=True),
+    "normalizer": Rights(
+        takes=_queues("normalizer"),
+        publishes=("availability.snapshot.v1", "availability.snapshot.v1.live", "org.purged.v1"),
+    ),
+    "publisher": Rights(takes=_queues("publisher"), publishes=("org.purged.v1",), announces=True),
+    "platform": Rights(publishes=("org.connected.v1", "policy.changed.v1", "org.disconnected.v1")),
+    "operator": Rights(takes=(topology.PARKED,), publishes=("mailbox.erase.v1",), settles=True),
 }
 
 POLICIES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -11,11 +11,17 @@ from shared.broker.interface import Unroutable
 from shared.contracts.messages import (
     AvailabilitySnapshot,
     CalendarSnapshot,
+    ConnectionDoubted,
     MailboxEnumerate,
+    MailboxErase,
     MailboxRead,
     MailboxUnreadable,
     Message,
     OrgConnected,
+    OrgDisconnected,
+    OrgPurge,
+    OrgPurged,
+    PolicyChanged,
 )
 
 EXCHANGE = "busyline"  # the pipeline's own
@@ -53,19 +59,34 @@ def type_name(kind: type[Message]) -> str:
     return str(kind.__struct_config__.tag)
 
 
-def _queue(name: str, *takes: type[Message], key: str = "") -> Queue:
-    return Queue(name, takes, (key,) if key else tuple(type_name(kind) for kind in takes))
+def _queue(name: str, *takes: type[Message], suffix: str = "") -> Queue:
+    return Queue(name, takes, tuple(type_name(kind) + suffix for kind in takes))
+
+
+def _purge(service: str, *takes: type[Message]) -> Queue:
+    """A service's queue of what must go, apart from its work, so that it waits behind nothing."""
+    keys = tuple(type_name(kind) + (f".{service}" if kind is OrgPurge else "") for kind in (OrgPurge, *takes))
+    return Queue(f"{service}.purge", (OrgPurge, *takes), keys)
+
+
+LIVE = ".live"  # what a hint brings about goes by lanes of its own, ahead of backfill, all the way
 
 
 QUEUES: dict[str, Queue] = {
     queue.name: queue
     for queue in (
-        _queue("authorizer.orgs", OrgConnected),
+        _queue("authorizer.orgs", OrgConnected, PolicyChanged, OrgDisconnected),
+        _queue("authorizer.reports", ConnectionDoubted, OrgPurged),
         _queue("fetcher.enumerate", MailboxEnumerate),
-        _queue("fetcher.live", MailboxRead, key="mailbox.read.v1.live"),
+        _queue("fetcher.live", MailboxRead, suffix=LIVE),
         _queue("fetcher.backfill", MailboxRead),
+        _purge("fetcher", MailboxErase),
+        _queue("normalizer.live", CalendarSnapshot, suffix=LIVE),
         _queue("normalizer.snapshots", CalendarSnapshot),
+        _purge("normalizer"),
+        _queue("publisher.live", AvailabilitySnapshot, suffix=LIVE),
         _queue("publisher.snapshots", AvailabilitySnapshot, MailboxUnreadable),
+        _purge("publisher"),
     )
 }
 
@@ -139,10 +160,13 @@ def is_queue(name: str) -> bool:
 
 
 def route(message: Message) -> str:
-    """Return a message's routing key: its type, live reads apart. Raises Unroutable for a type no queue takes."""
+    """Return a message's routing key: its type, what is live apart. Raises Unroutable for a type no queue takes."""
     key = type_name(type(message))
-    if isinstance(message, MailboxRead) and message.live:
-        key += ".live"
+    match message:
+        case MailboxRead(live=True) | CalendarSnapshot(live=True) | AvailabilitySnapshot(live=True):
+            key += LIVE
+        case OrgPurge(service=service):
+            key += f".{service}"
     if (EXCHANGE, key) not in _BOUND:
         raise Unroutable(key)
     return key

@@ -4,7 +4,7 @@ A new optional field keeps the version; any other change is a new class beside t
 Nothing here holds a secret. Only `AvailabilitySnapshot` and what the publisher makes of it is public.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -23,6 +23,9 @@ from shared.contracts.values import (
 )
 
 Text = Annotated[str, Meta(max_length=4096)]
+Actor = Annotated[str, Meta(min_length=1, max_length=320, description="Who did it: a platform's user, an operator.")]
+PurgeId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="One disconnection of one org.")]
+Purged = Literal["fetcher", "normalizer", "publisher"]  # the services that hold something of an org, or pass it on
 
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -44,6 +47,53 @@ class OrgConnected(Message, frozen=True, kw_only=True, tag="org.connected.v1"):
 
     connection: GraphConnection
     policy: Policy = Policy()
+    actor: Actor = "platform"
+
+
+class PolicyChanged(Message, frozen=True, kw_only=True, tag="policy.changed.v1"):
+    """The platform says: this organisation, connected before, allows something else from now on."""
+
+    policy: Policy
+    actor: Actor = "platform"
+
+
+class OrgDisconnected(Message, frozen=True, kw_only=True, tag="org.disconnected.v1"):
+    """The platform says: this organisation left; nothing of it may remain."""
+
+    actor: Actor = "platform"
+
+
+class ConnectionDoubted(Message, frozen=True, kw_only=True, tag="connection.doubted.v1"):
+    """The fetcher was turned away as the whole organisation is; the authorizer finds out whether it is so."""
+
+    generation: Generation
+    reason: Reason
+
+
+class OrgPurge(Message, frozen=True, kw_only=True, tag="org.purge.v1"):
+    """Delete all that `service` holds of an org, up to and with this generation, and what waits for it in its queues.
+
+    Asked for again until it is answered; doing it twice deletes nothing more.
+    """
+
+    generation: Generation
+    purge_id: PurgeId
+    service: Purged
+
+
+class OrgPurged(Message, frozen=True, kw_only=True, tag="org.purged.v1"):
+    """One service says: nothing of the org is left here. `counts` says what this time went, by kind."""
+
+    purge_id: PurgeId
+    service: Purged
+    counts: dict[Reason, Annotated[int, Meta(ge=0)]] = {}
+
+
+class MailboxErase(Message, frozen=True, kw_only=True, tag="mailbox.erase.v1"):
+    """Delete all that is held of one mailbox, tell consumers to, and never read it again; only its id is kept."""
+
+    generation: Generation
+    mailbox_id: MailboxId
 
 
 class MailboxEnumerate(Message, frozen=True, kw_only=True, tag="mailbox.enumerate.v1"):
@@ -59,7 +109,11 @@ class MailboxEnumerate(Message, frozen=True, kw_only=True, tag="mailbox.enumerat
 
 
 class MailboxRead(Message, frozen=True, kw_only=True, tag="mailbox.read.v1"):
-    """Read one mailbox's window. A reading that started at or after `since` answers it already."""
+    """Read one mailbox's window. A reading that started at or after `since` answers it already.
+
+    `live` is a hint that something changed just now: it goes ahead of backfill, and since clocks of replicas differ,
+    no earlier reading answers it.
+    """
 
     generation: Generation
     mailbox_id: MailboxId
@@ -106,6 +160,7 @@ class CalendarSnapshot(Message, frozen=True, kw_only=True, tag="calendar.snapsho
     as_of: Instant
     policy: Policy
     events: tuple[RawEvent, ...]
+    live: bool = False
 
 
 class PublicEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -139,6 +194,7 @@ class AvailabilitySnapshot(Message, frozen=True, kw_only=True, tag="availability
     time_zone: str
     blocks: tuple[Block, ...]
     events: tuple[PublicEvent, ...] | None = None
+    live: bool = False
 
 
 class MailboxUnreadable(Message, frozen=True, kw_only=True, tag="mailbox.unreadable.v1"):
@@ -153,5 +209,16 @@ class MailboxUnreadable(Message, frozen=True, kw_only=True, tag="mailbox.unreada
 
 
 PipelineMessage = (
-    OrgConnected | MailboxEnumerate | MailboxRead | CalendarSnapshot | AvailabilitySnapshot | MailboxUnreadable
+    OrgConnected
+    | PolicyChanged
+    | OrgDisconnected
+    | ConnectionDoubted
+    | OrgPurge
+    | OrgPurged
+    | MailboxErase
+    | MailboxEnumerate
+    | MailboxRead
+    | CalendarSnapshot
+    | AvailabilitySnapshot
+    | MailboxUnreadable
 )

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from shared.contracts.values import DAY, Address, Instant, Status, Window
 
+Seconds = Annotated[int, Meta(ge=1, le=DAY)]
 MOST_DAYS = 36_525  # a century; wider windows are a mistake, not a wish
 
 
@@ -29,7 +30,8 @@ class Scope(Struct, frozen=True, kw_only=True):
 class Policy(Struct, frozen=True, kw_only=True):
     """Immutable per (org, generation). `tentative`, `oof` and `elsewhere` say as which status that word is published.
 
-    The window is `days_back` whole UTC days before today and `days_ahead` after it, or exactly `window` where given.
+    A calendar is read again after `poll_seconds` without a hint, or after `poll_seconds_subscribed` where Microsoft has
+    promised to send hints. The window is `days_back` whole UTC days before today and `days_ahead` after it, or exactly `window` where given.
     """
 
     detail: Detail = Detail.FREE_BUSY
@@ -42,6 +44,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     days_back: Annotated[int, Meta(ge=0, le=MOST_DAYS)] = 42
     days_ahead: Annotated[int, Meta(ge=1, le=MOST_DAYS)] = 201
     window: Window | None = None
+    poll_seconds: Seconds = 300
+    poll_seconds_subscribed: Seconds = 21_600
 
     def __post_init__(self) -> None:
         """Refuse a fixed window longer than a century (ValueError; a ValidationError when decoding)."""

@@ -83,16 +83,23 @@ class MailboxRemoved(PublicMessage, frozen=True, kw_only=True):
     reason: str
 
 
+class OrgRemoved(PublicMessage, frozen=True, kw_only=True):
+    """Says: the organisation left; drop everything you hold of it. Nothing of it follows, unless it connects anew."""
+
+    org_id: OrgId
+    reason: Literal["disconnected"] = "disconnected"
+
+
 class CloudEvent(PublicMessage, frozen=True, kw_only=True):
     """The envelope (CloudEvents 1.0, JSON format, structured mode). `sequence` is the zero-padded log position."""
 
     specversion: Literal["1.0"] = "1.0"
     id: str
     source: str
-    type: Literal["availability.updated.v1", "mailbox.removed.v1"]
+    type: Literal["availability.updated.v1", "mailbox.removed.v1", "org.removed.v1"]
     subject: str
     time: Moment
     datacontenttype: Literal["application/json"] = "application/json"
     orgid: OrgId
     sequence: Annotated[str, Meta(pattern=r"^[0-9]{19}$")]
-    data: AvailabilityUpdated | MailboxRemoved
+    data: AvailabilityUpdated | MailboxRemoved | OrgRemoved

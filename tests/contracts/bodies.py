@@ -9,19 +9,34 @@ from services.publisher.news import REMOVED, UPDATED
 from shared.contracts.messages import (
     AvailabilitySnapshot,
     CalendarSnapshot,
+    ConnectionDoubted,
     GraphConnection,
     MailboxEnumerate,
+    MailboxErase,
     MailboxRead,
     MailboxUnreadable,
     OrgConnected,
+    OrgDisconnected,
+    OrgPurge,
+    OrgPurged,
+    PolicyChanged,
     PublicEvent,
     RawDetails,
     RawEvent,
 )
 from shared.contracts.policy import Detail, Policy, Scope
-from shared.contracts.public import AvailabilityUpdated, BusyBlock, EventDetails, MailboxRemoved, PublicMessage, Span
+from shared.contracts.public import (
+    AvailabilityUpdated,
+    BusyBlock,
+    EventDetails,
+    MailboxRemoved,
+    OrgRemoved,
+    PublicMessage,
+    Span,
+)
 from shared.contracts.values import Block, Bucket, Coverage, Kind, Mailbox, Status, Window
 
+ORG_REMOVED = "org.removed.v1"
 _START = 1_767_571_200  # 2026-01-05T00:00:00Z
 _WINDOW = Window(_START, _START + 7 * 86_400)
 _HOUR = Window(_START + 9 * 3600, _START + 10 * 3600)
@@ -37,6 +52,8 @@ _POLICY = Policy(
     days_back=1,
     days_ahead=14,
     window=_WINDOW,
+    poll_seconds=600,
+    poll_seconds_subscribed=43_200,
 )
 _DETAILS = RawDetails("e-1", "Plan", "Person 0002", ("Person 0003",), "Room 5", "About", "https://meet.example/1")
 _RAW = RawEvent(
@@ -92,18 +109,29 @@ BODIES: dict[str, Any] = {
         org_id="acme",
         connection=GraphConnection(tenant_id="contoso.example", credential="main", cloud="sandbox"),
         policy=_POLICY,
+        actor="admin@example.com",
     ),
+    "policy.changed.v1": PolicyChanged(org_id="acme", policy=_POLICY, actor="admin@example.com"),
+    "org.disconnected.v1": OrgDisconnected(org_id="acme", actor="admin@example.com"),
+    "connection.doubted.v1": ConnectionDoubted(**_OF, reason="app_disabled"),
+    "org.purge.v1": OrgPurge(**_OF, purge_id="0123456789abcdef" * 2, service="fetcher"),
+    "org.purged.v1": OrgPurged(
+        org_id="acme", purge_id="0123456789abcdef" * 2, service="fetcher", counts={"mailboxes": 12}
+    ),
+    "mailbox.erase.v1": MailboxErase(**_OF, mailbox_id="m-0001"),
     "mailbox.enumerate.v1": MailboxEnumerate(**_OF, run="0123456789abcdef" * 2, stage="users", cursor="page-2"),
     "mailbox.read.v1": MailboxRead(**_OF, mailbox_id="m-0001", since=_START, live=True),
-    "calendar.snapshot.v1": CalendarSnapshot(**_READ, window=_WINDOW, policy=_POLICY, events=(_RAW,)),
+    "calendar.snapshot.v1": CalendarSnapshot(**_READ, window=_WINDOW, policy=_POLICY, events=(_RAW,), live=True),
     "availability.snapshot.v1": AvailabilitySnapshot(
         **_READ,
         window=_WINDOW,
         time_zone="Europe/Berlin",
         blocks=(Block(_HOUR.start, _HOUR.end, Status.BUSY),),
         events=(PublicEvent(start=_HOUR.start, end=_HOUR.end, status="busy", **_SHOWN),),
+        live=True,
     ),
     "mailbox.unreadable.v1": MailboxUnreadable(**_READ, bucket=Bucket.DENIED, reason="access_denied"),
     UPDATED: _event(UPDATED, _UPDATED),
     REMOVED: _event(REMOVED, _REMOVED),
+    ORG_REMOVED: _event(ORG_REMOVED, OrgRemoved(org_id="acme")),
 }

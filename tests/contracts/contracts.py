@@ -1,6 +1,6 @@
 """The messages whose schemas are recorded, and how they are written down.
 
-The envelope holds one of two kinds of data; its `type` says which. It is recorded once for each, with that type alone.
+The envelope holds one of three kinds of data; its `type` says which. It is recorded once for each, with that type alone.
 """
 
 from typing import Any, Literal, get_args
@@ -13,6 +13,7 @@ from shared.contracts import messages, public
 EVENTS: dict[str, type[Struct]] = {
     "availability.updated.v1": public.AvailabilityUpdated,
     "mailbox.removed.v1": public.MailboxRemoved,
+    "org.removed.v1": public.OrgRemoved,
 }
 
 

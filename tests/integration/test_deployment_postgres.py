@@ -10,15 +10,17 @@ from deploy import prepare
 from shared import tables
 
 OWN = {
-    "authorizer": {"orgs", "policies", "credentials"},
-    "fetcher": {"mailboxes", "enumerations"},
+    "authorizer": {"orgs", "policies", "credentials", "audit", "purges"},
+    "fetcher": {"mailboxes", "enumerations", "subscriptions"},
     "publisher": {"timelines", "updates", "relay", "consumers"},
 }
 READS = {
     "authorizer": set(),
-    "fetcher": {"orgs", "policies", "credentials"},
-    "publisher": {"orgs", "policies", "mailboxes", "enumerations"},
+    "fetcher": {"orgs", "policies", "credentials", "purges"},
+    "publisher": {"orgs", "policies", "mailboxes", "enumerations", "subscriptions", "purges"},
 }
+ERASES = {"authorizer": {"updates"}}  # what a stricter policy forbids goes in the transaction that puts it in force
+KEPT = {"authorizer": {"audit", "purges"}}  # nobody deletes what tells who did what
 PASSWORDS = {name: f"pw-{name}" for name in prepare.SERVICES}
 
 
@@ -47,8 +49,23 @@ async def allowed(url: str, service: str, privilege: str) -> set[str]:
 @pytest.mark.parametrize("service", prepare.SERVICES)
 async def test_each_service_writes_its_own_tables_and_no_others(prepared: str, service: str) -> None:
     written = {privilege: await allowed(prepared, service, privilege) for privilege in ("INSERT", "DELETE", "UPDATE")}
-    assert written["INSERT"] == written["DELETE"] == OWN[service]
-    assert written["UPDATE"] == OWN[service] - {"policies"}  # a policy in force is never changed
+    assert written["INSERT"] == OWN[service]
+    assert written["DELETE"] == (OWN[service] | ERASES.get(service, set())) - KEPT.get(service, set())
+    assert written["UPDATE"] == OWN[service] - {"policies", "audit"}  # a policy in force is never changed
+
+
+async def test_the_authorizer_erases_details_and_reads_none(prepared: str) -> None:
+    connection = await asyncpg.connect(prepared)
+    try:
+        for column in ("events", "blocks", "address"):
+            for privilege, may in (("UPDATE", column == "events"), ("SELECT", False)):
+                query = "SELECT has_column_privilege($1, 'timelines', $2, $3)"
+                assert await connection.fetchval(query, prepare.role("authorizer"), column, privilege) is may
+        assert not await connection.fetchval(
+            "SELECT has_column_privilege($1, 'updates', 'body', 'SELECT')", prepare.role("authorizer")
+        )
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize("service", prepare.SERVICES)
