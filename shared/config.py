@@ -53,7 +53,11 @@ class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="A private CA to trust beside the system's (the sandbox's, an Exchange server's).")
     ] = ""
     sandbox_url: Annotated[
-        str, Meta(description="Address of the sandbox, which then serves as the cloud named `sandbox`.")
+        str,
+        Meta(
+            pattern=r"^$|^https://[^\s/?#@]+/?$",
+            description="https address of the sandbox, which then serves as the cloud named `sandbox`.",
+        ),
     ] = ""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="How much is logged.")] = "info"
     log_format: Annotated[str, Meta(pattern="^(json|console)$", description="How log lines are written.")] = "json"

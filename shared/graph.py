@@ -10,81 +10,26 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from yarl import URL
 
 from shared import clock
 from shared.clouds import Cloud
-from shared.graph_answers import decode, error_code, pause, shape, user_agent
+from shared.graph_answers import GraphError, decoded, error_code, pause, shape, user_agent
+from shared.graph_batch import MOST_IN_BATCH, WHERE, BatchAnswer, BatchRequest, answers_of, batch_of
+
+__all__ = ["MOST_IN_BATCH", "BatchAnswer", "BatchRequest", "GraphClient", "GraphError", "Session", "answers_of"]
 
 T = TypeVar("T")
 Session = aiohttp.ClientSession
 
 BODY_CAP: Final = 64 * 2**20  # a page of 999 events with details is some 5 MB
 ERROR_CAP: Final = 64 * 2**10
-MOST_IN_BATCH: Final = 20
+NO_CONTENT: Final = 204
 TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=10, sock_read=60)
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
-_NOTHING: Final = Raw(b"null")
-
-
-class GraphError(Exception):
-    """Graph did not give what was asked for.
-
-    `status` is the HTTP status, 0 where there was no answer; `code` Graph's own error code, or one of `network`,
-    `timeout`, `truncated`, `too_large`, `not_json`, `unexpected_shape`, `redirected`, `foreign_link`; `retry_after`
-    the pause Graph ordered in seconds; `url_path` the path with every id replaced.
-    """
-
-    def __init__(self, *, status: int, code: str, retry_after: float | None = None, url_path: str = "") -> None:
-        """Take fixed words and numbers only: all of it may be logged."""
-        super().__init__(f"{status} {code} {url_path}")
-        self.status = status
-        self.code = code
-        self.retry_after = retry_after
-        self.url_path = url_path
-
-
-class BatchRequest(Struct, frozen=True):
-    """One request of a batch; `url` is relative to the version root, such as /users/{id}/mailboxSettings."""
-
-    id: str
-    url: str
-    method: str = "GET"
-    headers: dict[str, str] = {}
-
-    def __post_init__(self) -> None:
-        """Refuse an absolute address (ValueError)."""
-        if "://" in self.url:
-            raise ValueError("a batch holds relative addresses")
-
-
-class BatchAnswer(Struct, frozen=True, kw_only=True):
-    """What one request of a batch came to; `status` 0 where the answer was missing, `code` as in GraphError."""
-
-    id: str
-    status: int
-    code: str = ""
-    retry_after: float | None = None
-    body: Raw = _NOTHING
-
-    def into(self, kind: type[T]) -> T:
-        """Decode the body. Raises GraphError for any status but 2xx, and for a body of another shape."""
-        if not 200 <= self.status < 300:
-            raise GraphError(status=self.status, code=self.code, retry_after=self.retry_after, url_path="/$batch")
-        return _decode(self.body, kind, "/$batch")
-
-
-class _Item(Struct):
-    id: str
-    status: int
-    headers: dict[str, Any] | None = None
-    body: Raw = _NOTHING
-
-
-class _Items(Struct):
-    responses: list[_Item]
+_JSON: Final[Mapping[str, str]] = MappingProxyType({"Content-Type": "application/json"})
 
 
 def open_session(ca_file: str = "", *, connections: int = 64) -> aiohttp.ClientSession:
@@ -130,11 +75,19 @@ class GraphClient:
         """Return the answers to at most 20 requests, in the order asked. Raises GraphError if the whole failed."""
         if not requests:
             return []
-        if len(requests) > MOST_IN_BATCH:
-            raise ValueError("a batch holds at most 20 requests")
-        body = msgspec.json.encode({"requests": list(requests)})
-        answer = await self._call("POST", "/$batch", Raw, headers={"Content-Type": "application/json"}, body=body)
+        answer = await self._call("POST", WHERE, Raw, headers=_JSON, body=batch_of(requests))
         return answers_of([request.id for request in requests], answer)
+
+    async def send(self, method: str, url: str, kind: type[T], body: Mapping[str, Any]) -> T:
+        """Send a JSON body by POST or PATCH and return the answer decoded into `kind` (None for one without a body).
+
+        Raises as `get` does.
+        """
+        return await self._call(method, url, kind, headers=_JSON, body=msgspec.json.encode(body))
+
+    async def delete(self, url: str) -> None:
+        """Delete what is at `url`. Raises as `get` does; a 404 is for the caller to judge."""
+        await self._call("DELETE", url, Raw, headers=_NONE)
 
     async def _call(
         self, method: str, url: str, kind: type[T], *, headers: Mapping[str, str], body: bytes | None = None
@@ -170,9 +123,11 @@ class GraphClient:
             async with self._session.request(method, target, headers=sent, data=body, allow_redirects=False) as answer:
                 if not 200 <= answer.status < 300:
                     raise await _refusal(answer, where)
+                if answer.status == NO_CONTENT and method != "GET":
+                    return decoded(b"null", kind, where)
                 if "json" not in answer.content_type:
                     raise GraphError(status=answer.status, code="not_json", url_path=where)
-                return _decode(await _body(answer, BODY_CAP, where), kind, where)
+                return decoded(await _body(answer, BODY_CAP, where), kind, where)
         except TimeoutError:  # first: aiohttp's own time-outs are ClientErrors too
             raise GraphError(status=0, code="timeout", url_path=where) from None
         except aiohttp.ClientPayloadError:
@@ -205,35 +160,3 @@ async def _error_body(answer: aiohttp.ClientResponse, where: str) -> bytes:
         return await _body(answer, ERROR_CAP, where)
     except (GraphError, aiohttp.ClientError, TimeoutError):
         return b""
-
-
-def _decode(body: bytes | Raw, kind: type[T], where: str) -> T:
-    try:
-        return decode(body, kind)
-    except msgspec.ValidationError:
-        code = "unexpected_shape"
-    except msgspec.DecodeError:
-        code = "truncated"
-    except (UnicodeDecodeError, RecursionError):
-        code = "not_json"
-    raise GraphError(status=200, code=code, url_path=where)
-
-
-def answers_of(ids: Sequence[str], body: bytes | Raw) -> list[BatchAnswer]:
-    """Return a batch's answers in the order asked, missing ones too. Raises GraphError for what is no batch."""
-    items = _decode(body, _Items, "/$batch")
-    found = {item.id.lower(): item for item in items.responses}
-    return [_answer(each, found.get(each.lower())) for each in ids]
-
-
-def _answer(request_id: str, item: _Item | None) -> BatchAnswer:
-    if item is None:
-        return BatchAnswer(id=request_id, status=0, code="missing")
-    headers = {name.lower(): str(value) for name, value in (item.headers or {}).items()}
-    return BatchAnswer(
-        id=request_id,
-        status=item.status,
-        code="" if 200 <= item.status < 300 else error_code(bytes(item.body)),
-        retry_after=pause(headers.get("retry-after"), clock.now()),
-        body=item.body,
-    )

@@ -39,10 +39,27 @@ _CODE: Final = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
 _SEGMENTS: Final = frozenset(
     {
         "v1.0", "users", "calendarView", "mailboxSettings", "places", "microsoft.graph.room", "groups",
-        "transitiveMembers", "microsoft.graph.user", "organization", "$batch", "calendar", "events",
+        "transitiveMembers", "microsoft.graph.user", "organization", "$batch", "calendar", "events", "subscriptions",
     }
 )  # fmt: skip
 _DEEPEST: Final = 8
+
+
+class GraphError(Exception):
+    """Graph did not give what was asked for.
+
+    `status` is the HTTP status, 0 where there was no answer; `code` Graph's own error code, or one of `network`,
+    `timeout`, `truncated`, `too_large`, `not_json`, `unexpected_shape`, `redirected`, `foreign_link`; `retry_after`
+    the pause Graph ordered in seconds; `url_path` the path with every id replaced.
+    """
+
+    def __init__(self, *, status: int, code: str, retry_after: float | None = None, url_path: str = "") -> None:
+        """Take fixed words and numbers only: all of it may be logged."""
+        super().__init__(f"{status} {code} {url_path}")
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.url_path = url_path
 
 
 def decode(body: bytes | msgspec.Raw, kind: type[T]) -> T:
@@ -64,6 +81,19 @@ def decode(body: bytes | msgspec.Raw, kind: type[T]) -> T:
     except ValueError:
         raise msgspec.DecodeError("Input data was truncated") from None
     return msgspec.json.decode(mended, type=kind)
+
+
+def decoded(body: bytes | msgspec.Raw, kind: type[T], where: str) -> T:
+    """Decode JSON into `kind`. Raises GraphError (status 200, `where` it came from) for whatever else it is."""
+    try:
+        return decode(body, kind)
+    except msgspec.ValidationError:
+        code = "unexpected_shape"
+    except msgspec.DecodeError:
+        code = "truncated"
+    except (UnicodeDecodeError, RecursionError):
+        code = "not_json"
+    raise GraphError(status=200, code=code, url_path=where)
 
 
 def pause(header: str | None, now: Instant) -> float | None:

@@ -18,7 +18,7 @@ from shared.token_http import Refused, TokenHttp, certificate_parts
 
 THREADS: Final = 8
 HOLD: Final = 60.0  # seconds a token is given out without asking msal; it drops tokens 300 s before they end
-HOLD_REFUSAL: Final = 30.0  # so that a thousand readings do not repeat one refusal a thousand times
+HOLD_REFUSAL: Final = 10.0  # so that a thousand readings do not repeat one refusal a thousand times
 HOLD_FAILURE: Final = 5.0
 SETTLED: Final = 1.0  # a burst of 401s on one old token renews it once
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.config import SettingsError
+from shared.tables import metadata
 
 PUBLICATION_LOCK = 0x42_75_73_79  # any number of ours; one lock for the whole log
 
@@ -70,9 +71,38 @@ class Store:
         if not self.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUBLICATION_LOCK})
 
+    async def compact(self) -> bool:
+        """Give back the space of what was deleted, so that its bytes are in no file of the database any more.
+
+        True where all of it was done. On SQLite a reader elsewhere can keep the write-ahead log from being emptied; on
+        PostgreSQL only the tables' owner may. What lies in backups and in PostgreSQL's own log is not ours to reach.
+        """
+        async with self._writer, self.engine.connect() as raw:
+            connection = await raw.execution_options(isolation_level="AUTOCOMMIT")
+            return await (_vacuum_file(connection) if self.is_sqlite else _vacuum_tables(connection))
+
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+async def _vacuum_file(connection: AsyncConnection) -> bool:
+    """Write the file anew (secure_delete is on), then empty the write-ahead log, which holds older pages."""
+    await connection.exec_driver_sql("VACUUM")
+    kept = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one()  # the first column: busy
+    return not kept
+
+
+async def _vacuum_tables(connection: AsyncConnection) -> bool:
+    owned = text(
+        "SELECT c.relname FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"
+        " AND pg_has_role(current_user, c.relowner, 'USAGE')"
+    )
+    found = set((await connection.execute(owned)).scalars())
+    for table in metadata.sorted_tables:
+        if table.name in found:
+            await connection.exec_driver_sql(f"VACUUM {table.name}")
+    return found >= set(metadata.tables)
 
 
 def open_store(url: str, *, pool: int = 5) -> Store:

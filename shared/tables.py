@@ -38,6 +38,8 @@ orgs = Table(
     Column("verify_at", BigInteger),  # when a requested or refused org is (re)tried
     Column("enumerate_at", BigInteger),  # when its mailboxes are looked for next
     Column("shown_from", BigInteger, nullable=False, server_default="0"),  # what older generations read is not shown
+    Column("requested_at", BigInteger),  # when the request to connect that counts was made
+    Column("policy_at", BigInteger),  # when the word about the policy that counts was given
     Index("orgs_tenant", "tenant_id"),
 )
 
@@ -101,6 +103,8 @@ mailboxes = Table(
     Column("kind", Text, nullable=False),
     Column("bucket", Text, nullable=False),
     Column("reason", Text),
+    Column("leaving_bucket", Text),  # where the run that saw it last puts it, once its sweep may carry that out
+    Column("leaving_reason", Text),
     Column("time_zone", Text, nullable=False, default=""),  # as Microsoft gave it
     Column("generation", BigInteger, nullable=False),  # of the enumeration that saw it last
     Column("seen_run", Text),  # the enumeration that saw it last
@@ -136,6 +140,7 @@ enumerations = Table(
     Column("held", Integer),  # so many mailboxes would be removed, which waits for an operator's word
     Column("held_of", Integer),  # of so many
     Column("allowed_until", BigInteger),  # an operator allows a mass removal up to then
+    Column("doubted_at", BigInteger),  # when the connection was doubted last, unless a pause was ordered since
 )
 
 subscriptions = Table(  # one for each mailbox that Microsoft is asked to send hints of

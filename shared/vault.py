@@ -5,6 +5,8 @@ A blob is opened only with the key that sealed it and for the row it was sealed 
 
 import base64
 import binascii
+import hashlib
+import hmac
 import os
 import re
 import secrets
@@ -19,6 +21,7 @@ _FORMAT: Final = 1
 _NONCE: Final = 12  # 96 random bits a seal: safe for 2**32 seals under one key (NIST SP 800-38D, 8.3)
 _KEY: Final = 32
 _TAG: Final = 16
+_ROOT: Final = b"busyline derived keys v1"  # apart from what the keys themselves seal (NIST SP 800-108)
 _KEY_ID: Final = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
 
 
@@ -37,6 +40,7 @@ class Vault:
     def __init__(self, keys: Mapping[str, bytes], *, file: Path | None = None) -> None:
         """Take keys of 32 bytes by id, and the file to look into for a key not known. Raises VaultError("no_key")."""
         self._file = file
+        self._seen: object = None  # what the file looked like when it was last read anew
         self._take(keys)
 
     def _take(self, keys: Mapping[str, bytes]) -> None:
@@ -44,6 +48,7 @@ class Vault:
             raise VaultError("no_key")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._newest = next(iter(keys))
+        self._roots = tuple(hmac.digest(key, _ROOT, hashlib.sha256) for key in keys.values())
 
     def __repr__(self) -> str:
         return f"Vault({len(self._ciphers)} keys)"
@@ -74,6 +79,29 @@ class Vault:
     def rotate(self, sealed: bytes, *, about: str) -> bytes:
         """Open a blob and seal it under the newest key. Raises VaultError as `open` does."""
         return self.seal(self.open(sealed, about=about), about=about)
+
+    def derived(self, label: str) -> tuple[bytes, ...]:
+        """Return a key of 32 bytes for a purpose of its own from each key, the newest first.
+
+        What proves itself by a derived key is made with the first and taken from any; no derived key tells of another.
+        """
+        return tuple(hmac.digest(root, label.encode(), hashlib.sha256) for root in self._roots)
+
+    def look_again(self) -> bool:
+        """Read the key file again if it changed since the last look, and say so; one unreadable changes nothing.
+
+        For whoever meets what none of the keys made: they may have been rotated while this process ran.
+        """
+        try:
+            found = self._file.stat() if self._file is not None else None
+            look = None if found is None else (found.st_mtime_ns, found.st_ino, found.st_size)
+            if self._file is None or look == self._seen:
+                return False
+            self._seen = look
+            self._take(_read(self._file))
+        except (OSError, VaultError):
+            return False
+        return True
 
 
 def _bound(header: bytes, about: str) -> bytes:

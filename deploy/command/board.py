@@ -82,6 +82,8 @@ def mailbox_table(rows: Sequence[Mapping[str, Any]], today: Instant, *, width: i
 def update_line(position: int, kind: str, data: Mapping[str, Any]) -> Text:
     """Write one update of the log as a line: who, which range, and the blocks in it."""
     text = Text(f"{position:>8}  ", "dim")
+    if kind.startswith("org.removed"):
+        return text.append(data["org_id"], "bold").append("  disconnected: everything of it is to be dropped", "red")
     text.append(data["mailbox"], "bold")
     if kind.startswith("mailbox.removed"):
         return text.append(f"  removed ({data['reason']})", "red")

@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from deploy.command.actors import actor_option, ready, record
 from deploy.command.context import console, deployment, opened_store
+from deploy.command.failures import Wrong
 from deploy.command.policies import policy, policy_options
 from services.authorizer import orgs
 from services.publisher import consumers as admitted
@@ -34,35 +36,36 @@ PATIENCE = 120  # seconds; verification takes a few
 @click.option("--no-rooms", is_flag=True, help="Leave rooms out.")
 @click.option("--conferencing", is_flag=True, help="Under details: publish join links.")
 @policy_options
-def connect(org: str, **options: object) -> None:
+@actor_option
+def connect(org: str, *, actor: str, **options: object) -> None:
     """Connect ORG (the platform's id of an organisation) to Microsoft 365, and say what came of it.
 
     The secret is read from a file, never from the command line, and is sealed before it is stored.
     """
     if not ORG_ID.match(org):
-        raise click.ClickException("ORG is 1 to 64 letters, digits, - or _")
-    asyncio.run(_connect(org, options))
+        raise Wrong("ORG is 1 to 64 letters, digits, - or _")
+    asyncio.run(_connect(org, options, actor=actor))
 
 
-async def _connect(org: str, options: dict[str, object]) -> None:
+async def _connect(org: str, options: dict[str, object], *, actor: str) -> None:
     ready = deployment()
     name = orgs.credential_name(org)
     credential, connection, wanted = _credential(options), _connection(name, options), _policy(options)
     vault = load_vault(ready.keys_file)
     async with opened_store() as store:
-        await orgs.put_credential(store, vault, name, credential, now=clock.now())
-        await orgs.request(store, org_id=org, connection=connection, policy=wanted, now=clock.now())
-        with console.status("verifying with Microsoft ..."):
-            try:
+        await orgs.put_credential(store, vault, name, credential, org_id=org, actor=actor, now=clock.now())
+        try:
+            await orgs.request(store, org_id=org, connection=connection, policy=wanted, actor=actor, now=clock.now())
+            with console.status("verifying with Microsoft ..."):
                 await _outcome(store, org)
-            finally:
-                await orgs.forget_unused(store, org)
+        finally:
+            await orgs.forget_unused(store, org)
 
 
 def _credential(options: dict[str, object]) -> GraphCredential:
     secret, certificate = options["client_secret_file"], options["certificate_file"]
     if (secret is None) == (certificate is None):
-        raise click.ClickException("give --client-secret-file or --certificate-file, one of them")
+        raise Wrong("give --client-secret-file or --certificate-file, one of them")
     return GraphCredential(
         client_id=str(options["client_id"]),
         client_secret=_text(secret).strip() if isinstance(secret, Path) else "",
@@ -74,9 +77,9 @@ def _text(file: Path) -> str:
     try:
         found = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise click.ClickException(f"{file} is not a text file") from None
+        raise Wrong(f"{file} is not a text file") from None
     if not found.strip():
-        raise click.ClickException(f"{file} is empty")
+        raise Wrong(f"{file} is empty")
     return found
 
 
@@ -84,11 +87,11 @@ def _connection(name: str, options: dict[str, object]) -> GraphConnection:
     """Build the connection, checked before anything is stored: what cannot be a tenant or a cloud is refused."""
     wanted = GraphConnection(tenant_id=str(options["tenant"]).lower(), credential=name, cloud=str(options["cloud"]))
     if wanted.cloud not in clouds.NAMES:
-        raise click.ClickException(f"--cloud is one of {', '.join(clouds.NAMES)}")
+        raise Wrong(f"--cloud is one of {', '.join(clouds.NAMES)}")
     try:
         return msgspec.json.decode(msgspec.json.encode(wanted), type=GraphConnection)
     except msgspec.ValidationError:
-        raise click.ClickException("--tenant is a GUID or a domain name") from None
+        raise Wrong("--tenant is a GUID or a domain name") from None
 
 
 def _policy(options: dict[str, object]) -> Policy:
@@ -138,14 +141,22 @@ def consumers() -> None:
 @click.argument("name")
 @click.option("--org", "org_ids", multiple=True, help="An org it may see; repeatable.")
 @click.option("--all", "all_orgs", is_flag=True, help="It may see every org.")
-def add(name: str, org_ids: tuple[str, ...], all_orgs: bool) -> None:  # noqa: FBT001 -- click passes flags so
+@actor_option
+def add(name: str, org_ids: tuple[str, ...], *, all_orgs: bool, actor: str) -> None:
     """Admit NAME and print its bearer token, this once."""
     if bool(org_ids) == all_orgs:
-        raise click.ClickException("give --org (once or more) or --all")
+        raise Wrong("give --org (once or more) or --all")
 
     async def work() -> str:
         async with opened_store() as store:
-            return await admitted.add(store, name, ["*"] if all_orgs else list(org_ids), now=clock.now())
+            token = await admitted.add(store, name, ["*"] if all_orgs else list(org_ids), now=clock.now())
+            details = {"consumer": name, "orgs": len(org_ids), "every_org": all_orgs}
+            try:
+                await record(store, "consumer.added", actor=actor, details=details)
+            except BaseException:
+                await admitted.remove(store, name)  # nobody is let in without a word in the audit log
+                raise
+            return token
 
     click.echo(asyncio.run(work()))
 
@@ -164,12 +175,17 @@ def list_() -> None:
 
 @consumers.command("remove")
 @click.argument("name")
-def remove(name: str) -> None:
+@actor_option
+def remove(name: str, *, actor: str) -> None:
     """Forget NAME: its token is refused from now on."""
 
     async def work() -> bool:
         async with opened_store() as store:
-            return await admitted.remove(store, name)
+            await ready(store)
+            found = await admitted.remove(store, name)
+            if found:
+                await record(store, "consumer.removed", actor=actor, details={"consumer": name})
+            return found
 
     if not asyncio.run(work()):
         raise click.ClickException("there is no consumer of that name")
@@ -181,14 +197,17 @@ def keys() -> None:
 
 
 @keys.command("rotate")
-def rotate() -> None:
+@actor_option
+def rotate(*, actor: str) -> None:
     """Put a fresh key first in the key file and seal every credential again under it."""
     ready = deployment()
 
     async def work() -> int:
         vault = load_vault(ready.keys_file, rotate=True)
         async with opened_store() as store:
-            return await orgs.reseal(store, vault, now=clock.now())
+            count = await orgs.reseal(store, vault, now=clock.now())
+            await record(store, "key.rotated", actor=actor, details={"credentials": count})
+            return count
 
     click.echo(
         f"{asyncio.run(work())} credentials sealed under the new key, which running services take up by themselves; "

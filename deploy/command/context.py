@@ -9,7 +9,7 @@ from msgspec import Struct
 from rich.console import Console
 
 from deploy.command.everything import SETTINGS, AllSettings
-from deploy.command.failures import BROKER, DATABASE, reaching
+from deploy.command.failures import BROKER, DATABASE, Wrong, reaching
 from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.settings import Settings as FetcherSettings
 from services.normalizer.settings import Settings as NormalizerSettings
@@ -37,7 +37,7 @@ def deployment() -> Deployment:
         )
         return config.load(Deployment, os.environ)
     except config.SettingsError as error:
-        raise click.ClickException(str(error)) from None
+        raise Wrong(str(error)) from None
 
 
 def all_settings() -> AllSettings:
@@ -50,7 +50,7 @@ def all_settings() -> AllSettings:
             publisher=config.load(PublisherSettings, os.environ, "publisher"),
         )
     except config.SettingsError as error:
-        raise click.ClickException(str(error)) from None
+        raise Wrong(str(error)) from None
 
 
 @asynccontextmanager
@@ -65,13 +65,13 @@ async def opened_store() -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def opened_broker() -> AsyncIterator[Broker]:
+async def opened_broker(purpose: str = "to look into its queues") -> AsyncIterator[Broker]:
     """Open the broker of the settings; the embedded one lives inside `busyline up` and cannot be reached from here."""
     url = deployment().broker_url.reveal()
     if url.startswith("memory:"):
         raise click.ClickException(
             "the embedded broker lives inside the process of `busyline up` and ends with it; "
-            "set BUSYLINE_BROKER_URL to a RabbitMQ server to look into its queues"
+            f"set BUSYLINE_BROKER_URL to a RabbitMQ server {purpose}"
         )
     broker = open_broker(url)
     try:

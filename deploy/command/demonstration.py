@@ -24,7 +24,6 @@ from shared import clock
 from shared.contracts.policy import Policy
 from shared.contracts.values import DAY, Window
 
-POLL = 2  # seconds between readings of a mailbox while the demo goes on
 CHANGE = 8  # seconds between two changes that the sandbox makes
 
 
@@ -96,7 +95,7 @@ def _options(asked: DemoOptions, folder: Path, log: TextIO) -> TrialOptions:
         policy=asked.policy,
         broker_url=asked.broker,
         database_url=asked.database,
-        poll_seconds=3600 if asked.once else POLL,
+        notified=not asked.once,
         log=log,
     )
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.broker import Trouble
 from shared.config import SettingsError
-from shared.errors import Reject
+from shared.errors import Reject, Retry
 from shared.vault import VaultError
 
 BROKER: Final = "the broker of BUSYLINE_BROKER_URL"
@@ -29,21 +29,32 @@ _REJECTED: Final = {
     "orgs_invalid": "--org is 1 to 64 letters, digits, - or _",
     "consumer_exists": "there is a consumer of that name already",
 }
+_USAGE: Final = ("consumer_name_invalid", "orgs_invalid")
+_WAITING: Final = {
+    "purge_under_way": "the org is still being disconnected; try again once `busyline receipt` shows its receipt",
+    "store_unavailable": f"{DATABASE} cannot be reached",
+}
 _SCHEMA: Final = ("no such table", "UndefinedTable", "no such column", "UndefinedColumn")
+
+
+class Wrong(click.ClickException):
+    """Usage or settings are wrong, and nothing was tried: one sentence, exit 2."""
+
+    exit_code = 2
 
 
 class Commands(click.Group):
     """A group whose commands end with a sentence where their surroundings fail them."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit 1 with the sentence of a failure that has one."""
+        """Run the command; exit 1 with the sentence of a failure that has one, 2 where usage or settings are wrong."""
         try:
             return super().invoke(ctx)
         except Exception as error:
             said = sentence(error)
             if said is None:
                 raise
-            raise click.ClickException(said) from None
+            raise (Wrong if _is_wrong(error) else click.ClickException)(said) from None
 
 
 @contextmanager
@@ -70,6 +81,13 @@ def sentence(error: BaseException) -> str | None:
     return _of_ours(error)
 
 
+def _is_wrong(error: BaseException) -> bool:
+    """Say whether it is the usage or the settings that are wrong, rather than something that failed."""
+    if isinstance(error, BaseExceptionGroup):
+        return _is_wrong(error.exceptions[0])
+    return isinstance(error, SettingsError) or (isinstance(error, Reject) and error.reason in _USAGE)
+
+
 def _of_ours(error: BaseException) -> str | None:
     if isinstance(error, SettingsError):
         return str(error)
@@ -77,6 +95,8 @@ def _of_ours(error: BaseException) -> str | None:
         return f"BUSYLINE_KEYS_FILE: {_KEYS.get(error.reason, error.reason)}"
     if isinstance(error, Reject):
         return _REJECTED.get(error.reason, f"{error.where} {error.reason}".strip())
+    if isinstance(error, Retry):
+        return _WAITING.get(error.reason, f"not now: {error.reason}")
     if isinstance(error, DBAPIError):
         return f"{DATABASE} {_of_database(error)}"
     return None

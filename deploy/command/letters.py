@@ -3,20 +3,27 @@
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 import click
 import msgspec
+from msgspec import Struct
 from rich.table import Table
 
-from deploy.command.context import console, opened_broker
+from deploy.command.actors import actor_option, ready, record
+from deploy.command.context import console, opened_broker, opened_store
+from deploy.command.failures import Wrong
 from deploy.rabbitmq.definitions import document
+from services.authorizer.audit import DEPLOYMENT
 from shared import clock
 from shared.broker import Broker
+from shared.contracts.values import ORG_ID
 
 T = TypeVar("T")
+EVERY = 100_000  # dead letters at most
 
 
 def _with_broker(work: Callable[[Broker], Awaitable[T]]) -> T:
@@ -33,7 +40,7 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, EVERY))
 def list_(limit: int) -> None:
     """List what is parked, the oldest first; into a pipe, one JSON object a line."""
     letters = _with_broker(lambda broker: broker.parked(limit=limit))
@@ -67,34 +74,56 @@ def show(parked_id: str) -> None:
 @dead_letters.command("replay")
 @click.argument("parked_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Replay all that is parked now.")
-def replay(parked_ids: tuple[str, ...], everything: bool) -> None:  # noqa: FBT001 -- click passes flags so
+@actor_option
+def replay(parked_ids: tuple[str, ...], *, everything: bool, actor: str) -> None:
     """Put dead letters back into their queues as first attempts."""
-    _each(parked_ids, everything=everything, verb="replayed", act=lambda broker, one: broker.replay(one))
+    _each(parked_ids, _Act("replayed", lambda broker, one: broker.replay(one)), everything=everything, actor=actor)
 
 
 @dead_letters.command("drop")
 @click.argument("parked_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Drop all that is parked now.")
-def drop(parked_ids: tuple[str, ...], everything: bool) -> None:  # noqa: FBT001 -- click passes flags so
+@actor_option
+def drop(parked_ids: tuple[str, ...], *, everything: bool, actor: str) -> None:
     """Delete dead letters for good."""
-    _each(parked_ids, everything=everything, verb="dropped", act=lambda broker, one: broker.drop(one))
+    _each(parked_ids, _Act("dropped", lambda broker, one: broker.drop(one)), everything=everything, actor=actor)
 
 
-def _each(
-    parked_ids: tuple[str, ...], *, everything: bool, verb: str, act: Callable[[Broker, str], Awaitable[bool]]
-) -> None:
+class _Act(Struct, frozen=True):
+    """What is done with each dead letter, and its word."""
+
+    verb: str
+    do: Callable[[Broker, str], Awaitable[bool]]
+
+
+def _each(parked_ids: tuple[str, ...], act: _Act, *, everything: bool, actor: str) -> None:
     if bool(parked_ids) == everything:
-        raise click.ClickException("name dead letters, or give --all")
-
-    async def work(broker: Broker) -> tuple[int, list[str]]:
-        names = [letter.parked_id for letter in await broker.parked(limit=100_000)] if everything else parked_ids
-        unknown = [name for name in names if not await act(broker, name)]
-        return len(names) - len(unknown), unknown
-
-    count, unknown = _with_broker(work)
-    click.echo(f"{count} {verb}")
+        raise Wrong("name dead letters, or give --all")
+    count, unknown = asyncio.run(_done(None if everything else parked_ids, act, actor=actor))
+    click.echo(f"{count} {act.verb}")
     if unknown:
         raise click.ClickException(f"there is no dead letter {', '.join(unknown)}")
+
+
+async def _done(parked_ids: tuple[str, ...] | None, act: _Act, *, actor: str) -> tuple[int, list[str]]:
+    """Do it with each, and write into the audit log of each org how many; return how many, and the unknown ids."""
+    async with opened_broker() as broker, opened_store() as store:
+        await ready(store)
+        orgs = {letter.parked_id: letter.org_id for letter in await broker.parked(limit=EVERY)}
+        names = tuple(orgs) if parked_ids is None else parked_ids
+        done: Counter[str] = Counter()
+        try:
+            unknown = []
+            for name in names:
+                if await act.do(broker, name):
+                    done[orgs.get(name, "")] += 1
+                else:
+                    unknown.append(name)
+        finally:  # also what was done before it failed
+            for org_id, count in done.items():
+                chain = org_id if ORG_ID.fullmatch(org_id) else DEPLOYMENT
+                await record(store, f"letter.{act.verb}", actor=actor, chain=chain, details={"letters": count})
+    return len(names) - len(unknown), unknown
 
 
 @click.group("broker")

@@ -6,7 +6,22 @@ import os
 import click
 from msgspec import Struct
 
-from deploy.command import connecting, demonstration, letters, looking, privacy, serving, trying
+from deploy.command import (
+    auditing,
+    boxes,
+    changing,
+    connecting,
+    demonstration,
+    disconnecting,
+    erasing,
+    letters,
+    looking,
+    privacy,
+    resyncing,
+    serving,
+    trying,
+    verifying,
+)
 from deploy.command.context import console, deployment
 from deploy.command.everything import SETTINGS, prepare
 from deploy.command.failures import DATABASE, Commands, reaching
@@ -23,7 +38,9 @@ def main() -> None:
     Try it:        busyline demo
     Run it:        busyline database upgrade, then busyline up (or one service a process)
     Connect:       busyline connect ORG --tenant TENANT --client-id ID --client-secret-file FILE
-    Look:          busyline status, busyline watch, busyline dead-letters list
+    Look:          busyline status, busyline mailboxes ORG, busyline watch, busyline dead-letters list
+    Change:        busyline policy set ORG ..., busyline resync ORG
+    Leave:         busyline disconnect ORG, busyline receipt ORG, busyline verify-purge ORG
 
     Settings come from the environment; `busyline settings` explains every one.
     """  # noqa: D301 -- \b is click's mark for a paragraph it must not fill
@@ -83,6 +100,15 @@ for _command in (
     demonstration.demo,
     trying.sandbox,
     connecting.connect,
+    disconnecting.disconnect,
+    disconnecting.receipt,
+    verifying.verify_purge,
+    changing.policy,
+    boxes.mailboxes_,
+    resyncing.resync,
+    resyncing.allow_removal,
+    erasing.erase,
+    auditing.audit,
     connecting.consumers,
     connecting.keys,
     looking.status,

@@ -35,18 +35,22 @@ from shared.process import Rim
 from shared.store import Store, open_store
 from shared.vault import load_vault
 
+SUBSCRIBE = 200  # subscriptions a second; the sandbox minds no hurry
 Tap = Callable[[str, bytes, Mapping[str, object]], None]
 
 
 class TrialOptions(Struct, frozen=True, kw_only=True):
-    """What to try: which calendars, under which policy, on which engines. `folder` holds everything that is made."""
+    """What to try: which calendars, under which policy, on which engines. `folder` holds everything that is made.
+
+    With `notified` the sandbox sends change notifications; without, calendars are polled as the policy says.
+    """
 
     folder: Path
     sandbox: SandboxOptions
     policy: Policy
     broker_url: str = "memory://"
     database_url: str = ""
-    poll_seconds: int = 3600
+    notified: bool = True
     log: TextIO | None = None
     tap: Tap | None = None
     faults: tuple[Fault, ...] = ()
@@ -117,9 +121,13 @@ def _deployment(options: TrialOptions, sandbox: Sandbox) -> Deployment:
 
 
 def _settings(options: TrialOptions, port: int) -> AllSettings:
+    listener = free_port()
+    hints = FetcherSettings(
+        notify_url=f"http://127.0.0.1:{listener}/graph", notify_port=listener, subscribe_per_second=SUBSCRIBE
+    )
     return AllSettings(
         authorizer=AuthorizerSettings(),
-        fetcher=FetcherSettings(poll_seconds=options.poll_seconds),
+        fetcher=hints if options.notified else FetcherSettings(),
         publisher=PublisherSettings(port=port),
     )
 

@@ -17,7 +17,13 @@ from shared.process import stop_on_signals
 @click.option("--events", default=40, show_default=True, type=click.IntRange(0, 10_000), help="Per mailbox.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--calendars", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--latency", default=0.0, show_default=True, help="Seconds added to every Graph answer.")
+@click.option(
+    "--latency",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 60),
+    help="Seconds added to every Graph answer.",
+)
 @click.option("--folder", default=Path("var/sandbox"), show_default=True, type=click.Path(path_type=Path),
               help="Where its certificate authority is kept.")  # fmt: skip
 def sandbox(host: str, port: int, **options: object) -> None:

@@ -58,6 +58,8 @@ def _read(ask: Ask) -> list[Item]:
     names = [item.id.lower() for item in items]
     if len(set(names)) < len(names) or not all(names):
         raise Refusal(400, "BadRequest", "Invalid batch payload: the ids of its requests must be unique.")
+    if any(item.body and "content-type" not in map(str.lower, item.headers) for item in items):
+        raise Refusal(400, "BadRequest", "Invalid batch payload: a request with a body needs a Content-Type header.")
     if not all(needed.lower() in names for item in items for needed in item.dependsOn):
         raise Refusal(400, "BadRequest", "Invalid batch payload: a request depends on an unknown one.")
     return items
@@ -103,7 +105,7 @@ def _ask(ask: Ask, item: Item) -> Ask:
 
 def _shown(item: Item, made: Answer, ask: Ask) -> dict[str, Any]:
     headers = {"Cache-Control": "private", **identified(made, ask)}
-    if made.dropped:
+    if made.dropped or not made.body:
         return {"id": item.id, "status": made.status, "headers": headers}
     return {"id": item.id, "status": made.status, "headers": headers, "body": _body(made)}
 

@@ -12,18 +12,17 @@ from msgspec.structs import replace
 from deploy.sandbox import worlds
 from deploy.sandbox.calendar import Item
 from deploy.sandbox.calendars import Book, canaries_of
-from deploy.sandbox.directory import Person, Reach, Tenant, user_id_of
+from deploy.sandbox.directory import Person, Reach, Tenant, Unknown, user_id_of
 from deploy.sandbox.faults import Fault
+from deploy.sandbox.notifications import Change
+from deploy.sandbox.notifier import Notifier
 from deploy.sandbox.rendering import item_id_of
 from deploy.sandbox.state import App, Counts, Grant, State
+from deploy.sandbox.subscriptions import Subscription
 from shared.contracts.values import DAY, Instant, Window
 from shared.zones import resolve
 
 _FAR = 3 * 365 * DAY
-
-
-class Unknown(LookupError):  # noqa: N818 -- the name is unknown, nothing failed
-    """Nothing has this name; the argument says what sort of thing was looked for."""
 
 
 class Changes:
@@ -44,7 +43,9 @@ class Changes:
         book = self._book(mailbox, tenant)
         if not item.item_id:
             item = replace(item, item_id=f"9{user_id_of(mailbox).replace('-', '')[:8]}{book.revision:06d}")
+        kind = "updated" if item.item_id in book.put else "created"
         book.change(item)
+        self._tell(mailbox, tenant, kind=kind, item_id=item.item_id)
         return item.item_id
 
     def change_event(self, mailbox: str, event_id: str, *, tenant: str = "", **changes: Any) -> Item:
@@ -52,6 +53,7 @@ class Changes:
         book = self._book(mailbox, tenant)
         changed = replace(self._item(book, event_id), **changes)
         book.change(changed)
+        self._tell(mailbox, tenant, kind="updated", item_id=changed.item_id)
         return changed
 
     def move_event(self, mailbox: str, event_id: str, *, seconds: int, tenant: str = "") -> Item:
@@ -62,7 +64,21 @@ class Changes:
     def delete_event(self, mailbox: str, event_id: str, *, tenant: str = "") -> None:
         """Delete an item. Raises Unknown."""
         book = self._book(mailbox, tenant)
-        book.remove(self._item(book, event_id).item_id)
+        item_id = self._item(book, event_id).item_id
+        book.remove(item_id)
+        self._tell(mailbox, tenant, kind="deleted", item_id=item_id)
+
+    # subscriptions and notifications
+
+    def subscriptions(self, *, tenant: str = "") -> tuple[Subscription, ...]:
+        """Return a tenant's living subscriptions, of all apps, in the order they were made."""
+        found = self.state.notifier.subscriptions.living(self.state.clock(), tenant_id=self._tenant(tenant).tenant_id)
+        return tuple(found)
+
+    @property
+    def notifications(self) -> Notifier:
+        """What was due, sent and lost, and the faults to order."""
+        return self.state.notifier
 
     # people
 
@@ -93,11 +109,12 @@ class Changes:
         return person
 
     def remove_user(self, mailbox: str, *, tenant: str = "") -> None:
-        """Remove a person and the calendar. Raises Unknown."""
+        """Remove a person, the calendar and the subscriptions to it. Raises Unknown."""
         where = self._tenant(tenant)
         person = self._person(where, mailbox)
         where.drop(person.user_id)
         del self.state.books[where.tenant_id, person.user_id]
+        self.state.notifier.gone((where.tenant_id, person.user_id))
 
     # apps and permissions
 
@@ -177,7 +194,7 @@ class Changes:
         items = (item for book in self.state.books.values() for item in book.unmarked(self._far(), private=False))
         return tuple(planted for item in items for planted in canaries_of(item))
 
-    # finding things
+    # finding things, and telling of them
 
     def _far(self) -> Window:
         now = self.state.clock()
@@ -188,6 +205,13 @@ class Changes:
         if found is None:
             raise Unknown("tenant")
         return found
+
+    def _tell(self, mailbox: str, tenant: str, *, kind: str, item_id: str) -> None:
+        """Let subscriptions to a mailbox know of a change."""
+        where = self._tenant(tenant)
+        person = self._person(where, mailbox)
+        change = Change(kind=kind, item_id=item_id, revision=self.state.book(where, person).revision)
+        self.state.notifier.changed((where.tenant_id, person.user_id), change)
 
     def _person(self, tenant: Tenant, mailbox: str) -> Person:
         found = tenant.person(mailbox)

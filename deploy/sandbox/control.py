@@ -14,31 +14,15 @@ from msgspec import Struct, to_builtins
 
 from deploy.sandbox.answers import PLAIN_JSON, Answer, Ask
 from deploy.sandbox.calendar import Item
-from deploy.sandbox.changes import Changes, Unknown
-from deploy.sandbox.directory import Person
+from deploy.sandbox.changes import Changes
+from deploy.sandbox.control_call import ControlCall
+from deploy.sandbox.control_notices import ROUTES as NOTICES
+from deploy.sandbox.directory import Person, Unknown
 from deploy.sandbox.faults import Fault
 from deploy.sandbox.state import App, State
 from shared.contracts.values import Window
 
 Body = Mapping[str, Any]
-
-
-class _Call(Struct, frozen=True, kw_only=True):
-    """One call: what it changes, the names in its path, its query and its body."""
-
-    changes: Changes
-    names: tuple[str, ...]
-    query: Mapping[str, str]
-    raw: bytes
-
-    def body(self) -> dict[str, Any]:
-        """Return the body's fields; none where there is no body. Raises msgspec.DecodeError."""
-        return msgspec.json.decode(self.raw, type=dict[str, Any]) if self.raw else {}
-
-    @property
-    def tenant(self) -> str:
-        """The tenant the query names, or the first."""
-        return self.query.get("tenant", "")
 
 
 def answer(state: State, ask: Ask) -> Answer:
@@ -50,11 +34,13 @@ def answer(state: State, ask: Ask) -> Answer:
         found = re.fullmatch(f"/control/{pattern}", ask.path)
         if found and method == ask.method:
             names = tuple(unquote(name) for name in found.groups())
-            return _handled(handle, _Call(changes=Changes(state), names=names, query=ask.parameters(), raw=ask.body))
+            return _handled(
+                handle, ControlCall(changes=Changes(state), names=names, query=ask.parameters(), raw=ask.body)
+            )
     return _json({"error": "path"}, 404)
 
 
-def _handled(handle: Callable[[_Call], Any], call: _Call) -> Answer:
+def _handled(handle: Callable[[ControlCall], Any], call: ControlCall) -> Answer:
     try:
         return _json(handle(call))
     except Unknown as unknown:
@@ -67,23 +53,23 @@ def _json(value: Any, status: int = 200) -> Answer:
     return Answer(status=status, body=msgspec.json.encode(value), content_type=PLAIN_JSON)
 
 
-def _mailboxes(call: _Call) -> Any:
+def _mailboxes(call: ControlCall) -> Any:
     people = call.changes.mailboxes(tenant=call.tenant, readable=call.query.get("readable") == "true")
     return {"mailboxes": [to_builtins(person) | {"address": person.address} for person in people]}
 
 
-def _events(call: _Call) -> Any:
+def _events(call: ControlCall) -> Any:
     start, end = call.query.get("start"), call.query.get("end")
     window = Window(int(start), int(end)) if start and end else None
     return {"events": call.changes.events(call.names[0], tenant=call.tenant, window=window)}
 
 
-def _add_event(call: _Call) -> Any:
+def _add_event(call: ControlCall) -> Any:
     item = msgspec.convert({"item_id": ""} | call.body(), type=Item)
     return {"item_id": call.changes.add_event(call.names[0], item, tenant=call.tenant)}
 
 
-def _change_event(call: _Call) -> Any:
+def _change_event(call: ControlCall) -> Any:
     mailbox, event_id = call.names
     body = call.body()
     if "seconds" in body:
@@ -94,22 +80,22 @@ def _change_event(call: _Call) -> Any:
     return call.changes.change_event(mailbox, event_id, tenant=call.tenant, **checked)
 
 
-def _delete_event(call: _Call) -> Any:
+def _delete_event(call: ControlCall) -> Any:
     call.changes.delete_event(*call.names, tenant=call.tenant)
     return {}
 
 
-def _add_user(call: _Call) -> Any:
+def _add_user(call: ControlCall) -> Any:
     body = call.body()
     address = str(body.pop("address"))
     return call.changes.add_user(address, tenant=call.tenant, **_checked(body, Person))
 
 
-def _change_user(call: _Call) -> Any:
+def _change_user(call: ControlCall) -> Any:
     return call.changes.change_user(call.names[0], tenant=call.tenant, **_checked(call.body(), Person))
 
 
-def _remove_user(call: _Call) -> Any:
+def _remove_user(call: ControlCall) -> Any:
     call.changes.remove_user(call.names[0], tenant=call.tenant)
     return {}
 
@@ -126,7 +112,7 @@ def _words(value: Any) -> tuple[str, ...]:
     return msgspec.convert(value, type=tuple[str, ...])
 
 
-def _change_grant(call: _Call) -> Any:
+def _change_grant(call: ControlCall) -> Any:
     """Change what an app may do in a tenant: roles, mailboxes, enabled, consented; each only where it is given."""
     body = call.body()
     where: dict[str, Any] = {"client_id": call.names[0], "tenant": call.tenant}
@@ -143,7 +129,7 @@ def _change_grant(call: _Call) -> Any:
     return {}
 
 
-def _register(call: _Call) -> Any:
+def _register(call: ControlCall) -> Any:
     body = call.body()
     app = App(
         client_id=str(body["client_id"]).lower(),
@@ -155,41 +141,41 @@ def _register(call: _Call) -> Any:
     return {"client_id": app.client_id}
 
 
-def _expire_tokens(call: _Call) -> Any:
+def _expire_tokens(call: ControlCall) -> Any:
     call.changes.expire_tokens(tenant=call.tenant)
     return {}
 
 
-def _consent(call: _Call) -> Any:
+def _consent(call: ControlCall) -> Any:
     call.changes.refuse_consent(refuse=call.body().get("answer") == "refuse")
     return {}
 
 
-def _order(call: _Call) -> Any:
+def _order(call: ControlCall) -> Any:
     return {"number": call.changes.order(msgspec.json.decode(call.raw, type=Fault))}
 
 
-def _faults(call: _Call) -> Any:
+def _faults(call: ControlCall) -> Any:
     orders = call.changes.state.faults.orders
     shown = [{"number": one.number, "seen": one.seen, "struck": one.struck, "fault": one.fault} for one in orders]
     return {"faults": shown}
 
 
-def _clear(call: _Call) -> Any:
+def _clear(call: ControlCall) -> Any:
     call.changes.clear_faults(int(call.names[0]) if call.names else None)
     return {}
 
 
-def _requests(call: _Call) -> Any:
+def _requests(call: ControlCall) -> Any:
     return call.changes.state.counts
 
 
-def _forget(call: _Call) -> Any:
+def _forget(call: ControlCall) -> Any:
     call.changes.forget_requests()
     return {}
 
 
-_ROUTES: tuple[tuple[str, str, Callable[[_Call], Any]], ...] = (
+_ROUTES: tuple[tuple[str, str, Callable[[ControlCall], Any]], ...] = (
     ("GET", "mailboxes", _mailboxes),
     ("GET", "mailboxes/([^/]+)/events", _events),
     ("POST", "mailboxes/([^/]+)/events", _add_event),
@@ -210,4 +196,5 @@ _ROUTES: tuple[tuple[str, str, Callable[[_Call], Any]], ...] = (
     ("DELETE", "requests", _forget),
     ("GET", "problems", lambda call: {"problems": call.changes.problems}),
     ("GET", "canaries", lambda call: {"canaries": call.changes.canaries}),
+    *NOTICES,
 )

@@ -26,6 +26,10 @@ GROUP_HALF = "00000000-0000-4000-8000-0000000000a2"  # the people with odd numbe
 GROUP_EMPTY = "00000000-0000-4000-8000-0000000000a3"
 
 
+class Unknown(LookupError):  # noqa: N818 -- the name is unknown, nothing failed
+    """Nothing has this name; the argument says what sort of thing was looked for."""
+
+
 class Reach(StrEnum):
     """What happens when a mailbox is asked for."""
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from deploy.sandbox import batch, mailboxes, people
+from deploy.sandbox import batch, mailboxes, people, subscribing
 from deploy.sandbox.answers import Answer, Ask, Refusal, error, request_id
 from deploy.sandbox.calls import Call
 from deploy.sandbox.faults import Fault, FaultKind, retry_after, spoilt, throttled_body, words
@@ -32,6 +32,9 @@ _ROUTES = (
         re.compile(r"groups/(?P<group>[^/]+)/transitiveMembers(?P<cast>/(?:microsoft\.)?graph\.user)?"),
     ),
     ("organization", re.compile(r"organization")),
+    ("subscriptions", re.compile(r"subscriptions", re.IGNORECASE)),
+    ("subscription", re.compile(r"subscriptions/(?P<subscription>[^/]+)", re.IGNORECASE)),
+    ("reauthorize", re.compile(r"subscriptions/(?P<subscription>[^/]+)/reauthorize", re.IGNORECASE)),
     ("batch", re.compile(r"\$batch")),
 )
 _DIRECTORY = frozenset({"Directory.Read.All", "Directory.ReadWrite.All"})
@@ -42,6 +45,7 @@ _ROLES = {
     "transitiveMembers": frozenset({"GroupMember.Read.All", "Group.Read.All"}) | _DIRECTORY,
     "organization": frozenset({"Organization.Read.All"}) | _DIRECTORY,
 }
+_SUBSCRIBING = frozenset({"subscriptions", "subscription", "reauthorize"})
 _OF_MAILBOXES = frozenset({"mailboxSettings", "calendarView", "event"})
 
 
@@ -52,6 +56,7 @@ class Route(Struct, frozen=True, kw_only=True):
     who: str = ""
     group: str = ""
     event: str = ""
+    subscription: str = ""
     cast: bool = False
 
 
@@ -164,12 +169,15 @@ async def _served(state: State, ask: Ask, this: Route, *, issued: Issued) -> Ans
     if this.kind == "other":
         message = f"Resource not found for the segment '{unquote(ask.path).rpartition('/')[2]}'."
         raise Refusal(400, "BadRequest", message)
+    call = Call(state=state, ask=ask, issued=issued)
+    if this.kind in _SUBSCRIBING:
+        return await subscribing.answer(call, this.subscription, reauthorizes=this.kind == "reauthorize")
     if ask.method not in {"GET", "HEAD"}:
         raise Refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
     needed = _ROLES.get(this.kind)
     if needed is not None and issued.roles.isdisjoint(needed):
         raise Refusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
-    return _READERS[this.kind](Call(state=state, ask=ask, issued=issued), this)
+    return _READERS[this.kind](call, this)
 
 
 _READERS: dict[str, Callable[[Call, Route], Answer]] = {

@@ -10,10 +10,10 @@ from deploy.sandbox import odata, pages, rendering
 from deploy.sandbox.answers import Answer, Refusal, json
 from deploy.sandbox.calls import Call
 from deploy.sandbox.directory import Person, Reach
+from deploy.sandbox.state import CALENDAR_ROLES
 from shared.contracts.values import DAY, Kind, Window
 from shared.zones import resolve, windows_name
 
-CALENDAR_ROLES = frozenset({"Calendars.Read", "Calendars.ReadWrite"})
 BASIC_ROLES = frozenset({"Calendars.ReadBasic.All", "Calendars.ReadBasic"})
 SETTINGS_ROLES = frozenset({"MailboxSettings.Read", "MailboxSettings.ReadWrite"})
 _PURPOSES = {Kind.OTHER: "others"}

@@ -42,4 +42,13 @@ class SandboxOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     redirect_uris: Annotated[tuple[str, ...], Meta(description="Registered redirect addresses; none: any.")] = ()
     client_secret: Annotated[str, Meta(description="The app's secret; empty: made once and kept in the folder.")] = ""
     cache_bytes: Annotated[int, Meta(ge=0, description="Bytes of serialised events kept in memory.")] = 128 * 2**20
+    notification_delay: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds between a change and its notifications.")
+    ] = 0.0
+    notification_pause_scale: Annotated[
+        float, Meta(gt=0, le=1, description="What the pauses before a notification is sent again are multiplied by.")
+    ] = 1.0
+    notification_ca: Annotated[
+        Path | None, Meta(description="A CA trusted at notification addresses, besides the system's and the sandbox's.")
+    ] = None
     now: Annotated[int | None, Meta(description="The instant events are generated around; none: the clock's.")] = None

@@ -79,7 +79,7 @@ def users(call: Call) -> Answer:
         test = filters.reading(given["$filter"], advanced=_advanced(ask))
         found = [person for person in found if test(row(person))]
     found = _ordered(found, given.get("$orderby", ""))
-    return _listing(ask, found, _row_of(_selected(given)), context=f"users{_chosen(given)}")
+    return listing(ask, found, _row_of(_selected(given)), context=f"users{_chosen(given)}")
 
 
 def user(call: Call, who: str) -> Answer:
@@ -108,7 +108,7 @@ def members(call: Call, group_id: str, *, only_users: bool) -> Answer:
     ]
     nested = [] if only_users else [_group_row(group) for group in tenant.nested(group_id)[1:]]
     context = f"users{_chosen(given)}" if only_users else "directoryObjects"
-    return _listing(ask, people + nested, lambda made: made, context=context)
+    return listing(ask, people + nested, lambda made: made, context=context)
 
 
 def rooms(call: Call) -> Answer:
@@ -120,7 +120,7 @@ def rooms(call: Call) -> Answer:
         made = _room(person)
         return {name: made[name] for name in dict.fromkeys(("id", *asked)) if name in made} if asked else made
 
-    return _listing(call.ask, found, shown, context="places/microsoft.graph.room", default=100)
+    return listing(call.ask, found, shown, context="places/microsoft.graph.room", default=100)
 
 
 def organization(call: Call) -> Answer:
@@ -190,10 +190,8 @@ def _ordered(found: Sequence[Person], order: str) -> Sequence[Person]:
     return sorted(found, key=keys[name.lower()], reverse=way.strip().lower() == "desc")
 
 
-def _listing(
-    ask: Ask, found: Sequence[Any], shown: Callable[[Any], Row], *, context: str, default: int = 100
-) -> Answer:
-    """Return one page; the next is named by a $skiptoken, and only the first carries the count."""
+def listing(ask: Ask, found: Sequence[Any], shown: Callable[[Any], Row], *, context: str, default: int = 100) -> Answer:
+    """Return one page of a collection; the next is named by a $skiptoken, and only the first carries the count."""
     given = ask.parameters()
     size = odata.number(given["$top"], least=1, most=MOST_USERS, name="$top") if "$top" in given else default
     start = _place(given.get("$skiptoken", ""))

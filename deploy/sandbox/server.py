@@ -1,9 +1,10 @@
-"""The sandbox on the network: one TLS address for Entra, Graph and control; the only module here that knows aiohttp.
+"""The sandbox on the network: one TLS address for Entra, Graph and control. It and `posting` alone know aiohttp.
 
 It keeps no access log, and closes a connection without an answer where a fault orders it.
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -13,7 +14,8 @@ from deploy.sandbox.answers import PLAIN_JSON, Answer, Ask, identified
 from deploy.sandbox.changes import Changes
 from deploy.sandbox.options import SandboxOptions
 from deploy.sandbox.state import Counts, State
-from shared import clock
+from shared import clock as shared_clock
+from shared.contracts.values import Instant
 
 _SHUTDOWN = 1.0  # seconds given to requests in hand
 _LARGEST = 16 * 2**20
@@ -41,15 +43,22 @@ class Sandbox(Changes):
         return self.state.counts
 
     async def stop(self) -> None:
-        """Close every connection and the port."""
+        """Give up the notifications on their way, close every connection and the port."""
+        await self.state.notifier.stop()
         await self._runner.cleanup()
+        await self.state.poster.close()  # last: requests in hand may still ask an address for its token
 
 
-async def start(options: SandboxOptions) -> Sandbox:
-    """Build the world, listen, and return the running sandbox. Raises OSError where the port is taken."""
-    state = await asyncio.to_thread(worlds.build, options, clock=clock.now)
+async def start(options: SandboxOptions, *, clock: Callable[[], Instant] | None = None) -> Sandbox:
+    """Build the world, listen, and return the running sandbox. Raises OSError where the port is taken.
+
+    `clock` gives the sandbox's present instant (UTC seconds) to tokens, subscriptions and stamps; none: this machine's.
+    """
+    state = await asyncio.to_thread(worlds.build, options, clock=clock or _now)
     await asyncio.to_thread(state.signer.jwks)  # the key is made here, not while somebody waits for a token
-    found = await asyncio.to_thread(tls.papers, options.folder, (options.host, *options.names), now=clock.now())
+    # clients judge a certificate by their own clocks, whatever the sandbox's says
+    names = (options.host, *options.names)
+    found = await asyncio.to_thread(tls.papers, options.folder, names, now=shared_clock.now())
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return await _handle(state, request)
@@ -61,6 +70,10 @@ async def start(options: SandboxOptions) -> Sandbox:
     await site.start()
     port = runner.addresses[0][1]
     return Sandbox(state, runner, ca_file=found.ca_file, port=port)
+
+
+def _now() -> Instant:
+    return shared_clock.now()  # looked up for each call: tests replace it
 
 
 async def _handle(state: State, request: web.BaseRequest) -> web.StreamResponse:

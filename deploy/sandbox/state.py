@@ -10,11 +10,16 @@ from cryptography import x509
 from msgspec import Struct, field
 
 from deploy.sandbox.calendars import Book
-from deploy.sandbox.directory import Person, Tenant
+from deploy.sandbox.directory import Person, Reach, Tenant
 from deploy.sandbox.faults import Faults
+from deploy.sandbox.notifier import Notifier
 from deploy.sandbox.options import SandboxOptions
+from deploy.sandbox.posting import Letter, Post, Poster, Reply
+from deploy.sandbox.subscriptions import Subscription
 from deploy.sandbox.tokens import Issued, Signer
 from shared.contracts.values import Instant
+
+CALENDAR_ROLES = frozenset({"Calendars.Read", "Calendars.ReadWrite"})
 
 
 class App(Struct, kw_only=True):
@@ -117,11 +122,33 @@ class State:
         self.problems: list[dict[str, str]] = []
         self.consent_refused = False
         self.control_token = ""
+        self.poster = Poster(options.folder / "ca.pem", options.notification_ca)
+        self.post: Post = self.poster.post
+        self.notifier = Notifier(options, self._post, clock=self._now, allowed=self._allowed)
+
+    def advance(self, seconds: int) -> None:
+        """Move this world's clock on, or back; certificates and pauses know nothing of it."""
+        before = self.clock
+        self.clock = lambda: before() + seconds
 
     def tenant(self, name: str) -> Tenant | None:
         """Return the tenant of a GUID or a domain."""
         found = self.tenants.get(name.lower())
         return found or next((made for made in self.tenants.values() if made.domain == name.lower()), None)
+
+    def _now(self) -> Instant:
+        return self.clock()  # looked up for each call: a test may give the world another clock
+
+    async def _post(self, letter: Letter) -> Reply:
+        return await self.post(letter)  # looked up for each letter: tests have a door of their own
+
+    def _allowed(self, subscription: Subscription) -> bool:
+        """Say whether an app may still read the mailbox it subscribed to."""
+        grant = self.grants.get((subscription.client_id, subscription.tenant_id))
+        person = self.tenants[subscription.tenant_id].people.get(subscription.user_id)
+        if grant is None or not grant.enabled or person is None or person.reach is not Reach.OPEN:
+            return False
+        return person.address in grant.mailboxes or not grant.roles.isdisjoint(CALENDAR_ROLES)
 
     def book(self, tenant: Tenant, person: Person) -> Book:
         """Return a person's calendar; each has one."""

@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.authorizer import due, orgs
 from services.authorizer.desk import Desk
-from services.authorizer.handler import handler
+from services.authorizer.handler import of_orgs, of_reports
 from services.authorizer.settings import Settings
-from services.authorizer.timer import Wakes, keep_enumerating, keep_verifying
+from services.authorizer.timer import Wakes, keep_enumerating, keep_purging, keep_verifying
 from services.authorizer.verify import Microsoft
 from shared import clock, process
 from shared.broker import Broker, Consumer
@@ -25,6 +25,7 @@ from shared.store import Store
 from shared.vault import Vault, VaultError, load_vault
 
 QUEUE: Final = "authorizer.orgs"
+REPORTS: Final = "authorizer.reports"
 PATIENCE: Final = 30  # seconds that store and broker have at start-up
 
 
@@ -37,6 +38,7 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
     await see_broker(rim.broker)
     if deployment.broker_url.reveal().startswith("memory:"):
         await due.everything(rim.store, now=clock.now())
+    await due.watch(rim.store, verify_at=clock.now() + settings.verify_every)
     tokens = Tokens(ca_file=deployment.ca_file)
     try:
         async with open_session(deployment.ca_file, connections=16) as session:
@@ -57,14 +59,15 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
 
 
 async def serve(desk: Desk, rim: Rim) -> None:
-    """Take messages and keep both timers until told to stop."""
-    wakes = Wakes(asyncio.Event(), asyncio.Event())
-    handle = handler(desk.store, sandbox_url=desk.sandbox_url, wake=wakes.verify)
-    consumer = Consumer(queue=QUEUE, handle=handle, in_flight=desk.settings.in_flight)
+    """Take messages and keep the timers until told to stop."""
+    wakes = Wakes()
+    handlers = {QUEUE: of_orgs(desk.store, desk.sandbox_url, wakes), REPORTS: of_reports(desk.store, wakes)}
+    consumers = [Consumer(name, handle, desk.settings.in_flight) for name, handle in handlers.items()]
     async with asyncio.TaskGroup() as group:
-        group.create_task(rim.broker.run([consumer], service="authorizer", stop=rim.stop))
+        group.create_task(rim.broker.run(consumers, service="authorizer", stop=rim.stop))
         group.create_task(keep_verifying(desk, stop=rim.stop, wakes=wakes, health=rim.health))
         group.create_task(keep_enumerating(desk, rim.broker, stop=rim.stop, wakes=wakes, health=rim.health))
+        group.create_task(keep_purging(desk, rim.broker, stop=rim.stop, wakes=wakes, health=rim.health))
         rim.health.set("authorizer", ready=True)
 
 

@@ -4,15 +4,17 @@ import asyncio
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.authorizer import verdicts
 from services.authorizer.refusals import Refusal
 from services.authorizer.settings import Settings
-from services.authorizer.verdicts import TAKEN, Claim
+from services.authorizer.verdicts import TAKEN, Claim, Times
 from services.authorizer.verify import Microsoft, Question, verify
 from shared import clock, logs
 from shared.clouds import cloud
 from shared.connections import credential_of
+from shared.contracts.values import Instant
 from shared.errors import Reject, Retry
 from shared.store import Store
 from shared.vault import Vault, VaultError
@@ -38,13 +40,12 @@ async def settle(desk: Desk, claimed: Claim) -> None:
     try:
         async with asyncio.timeout(LONGEST):
             tenant_id = await _verified(desk, claimed)
-        outcome = await verdicts.accept(desk.store, claimed, tenant_id=tenant_id, now=clock.now())
+        times = _times(desk, clock.now())
+        outcome = await verdicts.accept(desk.store, claimed, tenant_id=tenant_id, times=times)
         if outcome == TAKEN:
             raise Refusal(TAKEN)  # noqa: TRY301 -- one way for every refusal
     except Refusal as refusal:
-        again_at = None if refusal.reason == TAKEN else clock.now() + desk.settings.retry_refused
-        await verdicts.refuse(desk.store, claimed, reason=refusal.reason, code=refusal.code, again_at=again_at)
-        log.warning("org.refused", reason=refusal.reason, status=refusal.code)
+        await _refuse(desk, claimed, refusal)
     except (Retry, TimeoutError) as error:
         reason = error.reason if isinstance(error, Retry) else "verification_timeout"
         await _put_off(desk, claimed, reason=reason, ordered=error.after if isinstance(error, Retry) else 0.0)
@@ -56,6 +57,25 @@ async def settle(desk: Desk, claimed: Claim) -> None:
     else:
         log.info("org.verified", outcome=outcome)
     desk.tries.pop(claimed.org_id, None)
+
+
+async def _refuse(desk: Desk, claimed: Claim, refusal: Refusal) -> None:
+    """Store a refusal; a tenant that is another org's is not asked for again by itself."""
+    times = _times(desk, clock.now())
+    if refusal.reason == TAKEN:
+        times = replace(times, refused=None)
+    outcome = await verdicts.refuse(desk.store, claimed, reason=refusal.reason, code=refusal.code, times=times)
+    log = logs.get("authorizer").bind(org_id=claimed.org_id)
+    log.warning("org.refused", outcome=outcome, reason=refusal.reason, status=refusal.code)
+
+
+def _times(desk: Desk, now: Instant) -> Times:
+    return Times(
+        now=now,
+        connected=now + desk.settings.verify_every,
+        attention=now + desk.settings.retry_attention,
+        refused=now + desk.settings.retry_refused,
+    )
 
 
 async def _verified(desk: Desk, claimed: Claim) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 
-from services.authorizer.orgs import REQUESTED
-from shared.connections import CONNECTED
+from services.authorizer.requests import REQUESTED
+from shared.connections import CONNECTED, IN_FORCE
 from shared.contracts.values import Instant
 from shared.store import Store
 from shared.tables import orgs
@@ -56,5 +56,12 @@ async def everything(store: Store, *, now: Instant) -> None:
     """Make every connected org due, and every verification begun: neither queue nor claims outlived the process."""
     async with store.write() as writing:
         await writing.execute(update(orgs).where(orgs.c.state == CONNECTED).values(enumerate_at=now))
-        begun = or_(orgs.c.state == REQUESTED, orgs.c.asked.is_not(None))
+        begun = or_(orgs.c.state == REQUESTED, and_(orgs.c.state.in_(IN_FORCE), orgs.c.asked.is_not(None)))
         await writing.execute(update(orgs).where(begun).values(verify_at=now))
+
+
+async def watch(store: Store, *, verify_at: Instant) -> None:
+    """Set when the orgs are verified that an earlier release connected: it verified them once."""
+    unwatched = (orgs.c.state == CONNECTED, orgs.c.verify_at.is_(None))
+    async with store.write() as writing:
+        await writing.execute(update(orgs).where(*unwatched).values(verify_at=verify_at))

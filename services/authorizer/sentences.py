@@ -93,6 +93,8 @@ DELAYS: Final = {
     " its operator must allow https to Microsoft Graph.",
     "graph_unexpected": "What answers as Microsoft Graph gave something else. It is tried again by itself; if it lasts,"
     " a proxy on the way must let Microsoft Graph pass.",
+    "purge_under_way": "What was held of this organisation is still being deleted. A request of the platform is tried"
+    " again by itself; at the command line, connect again once there is a receipt.",
     "verification_timeout": f"Verification took too long. {_SOON}",
     "bug": "Verification failed by a defect of this software, which its log names. It is tried again by itself.",
 }

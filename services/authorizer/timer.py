@@ -1,21 +1,22 @@
-"""Every second: which orgs wait for verification, which are due for a search of their mailboxes.
+"""Every second: which orgs wait for verification, which are due for a search of their mailboxes, which are leaving.
 
-Both are claimed in the store, so that of several authorizers one acts; neither loop sleeps past `stop`.
+All are claimed in the store, so that of several authorizers one acts; no loop sleeps past `stop`.
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from services.authorizer import due, verdicts
+from services.authorizer import due, leaving, verdicts
 from services.authorizer.desk import Desk, settle
+from services.authorizer.purging import Ask, Close, Purge
 from shared import clock, logs
 from shared.broker import Broker
-from shared.contracts.messages import MailboxEnumerate
+from shared.contracts.messages import MailboxEnumerate, Message, OrgPurge, Purged
 from shared.health import Health
 
 TICK: Final = 1.0
@@ -25,8 +26,9 @@ GRACE: Final = 10.0  # seconds that verifications in hand have left once told to
 class Wakes(Struct, frozen=True):
     """What is set when there is something to do before the second is over."""
 
-    verify: asyncio.Event
-    enumerate: asyncio.Event
+    verify: asyncio.Event = field(default_factory=asyncio.Event)
+    enumerate: asyncio.Event = field(default_factory=asyncio.Event)
+    purge: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def keep_verifying(desk: Desk, *, stop: asyncio.Event, wakes: Wakes, health: Health) -> None:
@@ -60,7 +62,7 @@ async def keep_enumerating(desk: Desk, broker: Broker, *, stop: asyncio.Event, w
 
     async def tick() -> None:
         asked = await due.claim(desk.store, now=clock.now())
-        if not asked or not await _published(broker, asked, stop):
+        if not asked or not await _published(broker, [_job(org) for org in asked], stop):
             return
         await due.remember(desk.store, asked, next_at=clock.now() + desk.settings.enumerate_every)
         for org in asked:
@@ -69,9 +71,45 @@ async def keep_enumerating(desk: Desk, broker: Broker, *, stop: asyncio.Event, w
     await _every_second(tick, stop=stop, wake=wakes.enumerate, show=partial(health.set, "authorizer.enumerating"))
 
 
-async def _published(broker: Broker, asked: tuple[due.Due, ...], stop: asyncio.Event) -> bool:
+def _job(org: due.Due) -> MailboxEnumerate:
+    return MailboxEnumerate(org_id=org.org_id, generation=org.generation, run=uuid.uuid4().hex)
+
+
+async def keep_purging(desk: Desk, broker: Broker, *, stop: asyncio.Event, wakes: Wakes, health: Health) -> None:
+    """See every disconnection through to its receipt, until told to stop. One that fails holds up no other."""
+
+    async def tick() -> None:
+        failures = []
+        for purge in await leaving.under_way(desk.store):
+            try:
+                await _go_on(desk, broker, purge, stop=stop)
+            except Exception as error:  # noqa: BLE001 -- raised again below, once the others had their turn
+                logs.get("authorizer").error("purge.failed", org_id=purge.org_id, **logs.failure(error))
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    await _every_second(tick, stop=stop, wake=wakes.purge, show=partial(health.set, "authorizer.purging"))
+
+
+async def _go_on(desk: Desk, broker: Broker, purge: Purge, *, stop: asyncio.Event) -> None:
+    now, log = clock.now(), logs.get("authorizer").bind(org_id=purge.org_id, generation=purge.generation)
+    match await leaving.next_step(desk.store, purge, now=now):
+        case Ask(services=services):
+            if await leaving.claim(desk.store, purge, now=now):
+                await _published(broker, [_request(purge, service) for service in services], stop)
+                log.info("purge.asked_for", count=len(services))
+        case Close():
+            await leaving.close(desk.store, purge, now=now)
+            log.info("org.purged")
+
+
+def _request(purge: Purge, service: Purged) -> OrgPurge:
+    return OrgPurge(org_id=purge.org_id, generation=purge.generation, purge_id=purge.purge_id, service=service)
+
+
+async def _published(broker: Broker, jobs: Sequence[Message], stop: asyncio.Event) -> bool:
     """Publish the jobs; False where `stop` came first while the broker was away: the claims run out by themselves."""
-    jobs = [MailboxEnumerate(org_id=org.org_id, generation=org.generation, run=uuid.uuid4().hex) for org in asked]
     publishing = asyncio.create_task(broker.publish(jobs))
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -1,4 +1,4 @@
-"""Edge: which orgs wait for verification, and what becomes of one: accepted, refused, or put off.
+"""Edge: which orgs wait for verification, and what becomes of one: accepted, refused, in need of attention, or put off.
 
 A verdict counts only for what was claimed: if the org was asked for again meanwhile, it changes nothing.
 """
@@ -10,16 +10,18 @@ from msgspec import Struct
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.authorizer.orgs import REFUSED, raise_generation
+from services.authorizer import audit
+from services.authorizer.generation import raise_generation
+from services.authorizer.requests import REFUSED, SOON
 from services.authorizer.sentences import sentence
-from shared.connections import CONNECTED
+from shared.connections import ATTENTION, CONNECTED, IN_FORCE
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy
 from shared.contracts.values import Instant
 from shared.store import Store
 from shared.tables import orgs
 
-LEASE: Final = 120  # seconds; after that another process may take the org up
+LEASE: Final = SOON  # seconds; after that another process may take the org up
 TAKEN: Final = "tenant_taken"
 
 
@@ -30,6 +32,15 @@ class Claim(Struct, frozen=True, kw_only=True):
     connection: GraphConnection
     policy: Policy
     until: Instant
+
+
+class Times(Struct, frozen=True, kw_only=True):
+    """When the verdict is given, and when the org is verified next, by how it then stands; None: not by itself."""
+
+    now: Instant
+    connected: Instant
+    attention: Instant
+    refused: Instant | None
 
 
 async def claim(store: Store, *, now: Instant, limit: int) -> tuple[Claim, ...]:
@@ -56,8 +67,8 @@ def _claim(row: Row[Any], until: Instant) -> Claim:
     )
 
 
-async def accept(store: Store, claimed: Claim, *, tenant_id: str, now: Instant) -> str:
-    """Put a verified connection in force; return "connected", "unchanged", "superseded" or "tenant_taken".
+async def accept(store: Store, claimed: Claim, *, tenant_id: str, times: Times) -> str:
+    """Act on a good verification; return "connected", "restored", "unchanged", "superseded" or "tenant_taken".
 
     The publication lock makes one of two orgs the first to hold a tenant, and the other one see it.
     """
@@ -68,39 +79,54 @@ async def accept(store: Store, claimed: Claim, *, tenant_id: str, now: Instant) 
             return "superseded"
         if await _taken(writing, tenant_id, claimed.org_id):
             return TAKEN
-        settled = {"tenant_id": tenant_id, "asked": None, "verify_at": None, "reason": None, "sentence": None}
+        settled = {"tenant_id": tenant_id, "asked": None, "reason": None, "sentence": None}
         here = update(orgs).where(orgs.c.org_id == claimed.org_id)
-        if row.state == CONNECTED and row.asked is None:
-            await writing.execute(here.values(**settled))
+        await writing.execute(here.values(state=CONNECTED, verify_at=times.connected, **settled))
+        if not _is_present(row, claimed):
+            encoded = msgspec.json.encode(claimed.connection)
+            await writing.execute(here.values(connection=encoded, connected_at=times.now))
+            await _first_generation(store, writing, row, now=times.now)
+            return CONNECTED
+        if row.state == CONNECTED:
             return "unchanged"
-        connection = msgspec.json.encode(claimed.connection)
-        await writing.execute(here.values(state=CONNECTED, connection=connection, connected_at=now, **settled))
-        policy = msgspec.json.decode(row.policy, type=Policy)
-        await raise_generation(writing, claimed.org_id, generation=row.generation + 1, policy=policy, now=now)
-        return CONNECTED
+        await writing.execute(here.values(enumerate_at=times.now))
+        restored = {"generation": row.generation}
+        await _note(store, writing, claimed.org_id, action="org.restored", details=restored, now=times.now)
+        return "restored"
 
 
-async def refuse(store: Store, claimed: Claim, *, reason: str, code: int = 0, again_at: Instant | None) -> None:
-    """Record why a connection is refused. An org connected under another one stays connected under that.
+async def _first_generation(store: Store, writing: AsyncConnection, row: Row[Any], *, now: Instant) -> None:
+    """Begin the first generation of a connection."""
+    policy, generation = msgspec.json.decode(row.policy, type=Policy), row.generation + 1
+    await raise_generation(writing, row.org_id, generation=generation, policy=policy, now=now)
+    await _note(store, writing, row.org_id, action="org.connected", details={"generation": generation}, now=now)
 
-    `again_at`: when it is tried once more by itself; a change of connection that was refused is dropped instead.
+
+async def refuse(store: Store, claimed: Claim, *, reason: str, code: int = 0, times: Times) -> str:
+    """Record why a connection is refused; return "refused", "attention", "kept" or "superseded".
+
+    An org whose connection in force is refused needs attention: it keeps connection and policy, and nothing is read
+    until it is good times. One whose change was refused goes on under the one in force.
     """
     async with store.write() as writing:
+        await store.publication_lock(writing)
         row = await _row(writing, claimed)
         if row is None:
-            return
-        change_dropped = row.asked is not None
-        await writing.execute(
-            update(orgs)
-            .where(orgs.c.org_id == claimed.org_id)
-            .values(
-                state=CONNECTED if row.state == CONNECTED else REFUSED,
-                asked=None,
-                verify_at=None if change_dropped else again_at,
-                reason=reason,
-                sentence=sentence(reason, code=code),
-            )
-        )
+            return "superseded"
+        told = {"reason": reason, "sentence": sentence(reason, code=code), "asked": None}
+        here = update(orgs).where(orgs.c.org_id == claimed.org_id)
+        if row.state not in IN_FORCE:
+            await writing.execute(here.values(state=REFUSED, verify_at=times.refused, **told))
+            outcome, action = REFUSED, "org.refused"
+        elif _is_present(row, claimed):
+            await writing.execute(here.values(state=ATTENTION, verify_at=times.attention, **told))
+            outcome, action = ATTENTION, "org.attention"
+        else:
+            verify_at = times.connected if row.state == CONNECTED else times.attention
+            await writing.execute(here.values(verify_at=verify_at, **told))
+            outcome, action = "kept", "org.refused"
+        await _note(store, writing, claimed.org_id, action=action, details={"reason": reason}, now=times.now)
+        return outcome
 
 
 async def put_off(store: Store, claimed: Claim, *, reason: str, until: Instant) -> None:
@@ -111,6 +137,13 @@ async def put_off(store: Store, claimed: Claim, *, reason: str, until: Instant) 
             await writing.execute(update(orgs).where(orgs.c.org_id == claimed.org_id).values(**waiting))
 
 
+def _is_present(row: Row[Any], claimed: Claim) -> bool:
+    """Say whether it was the connection in force that was verified."""
+    return bool(
+        row.state in IN_FORCE and msgspec.json.decode(row.connection, type=GraphConnection) == claimed.connection
+    )
+
+
 async def _row(writing: AsyncConnection, claimed: Claim) -> Row[Any] | None:
     """Return the org's row, locked, or None where the claim no longer holds: asked for again, run out, or gone."""
     mine = (orgs.c.org_id == claimed.org_id, orgs.c.verify_at == claimed.until)
@@ -119,6 +152,15 @@ async def _row(writing: AsyncConnection, claimed: Claim) -> Row[Any] | None:
 
 async def _taken(writing: AsyncConnection, tenant_id: str, org_id: str) -> bool:
     query = select(orgs.c.org_id).where(
-        orgs.c.tenant_id == tenant_id, orgs.c.state == CONNECTED, orgs.c.org_id != org_id
+        orgs.c.tenant_id == tenant_id, orgs.c.state.in_(IN_FORCE), orgs.c.org_id != org_id
     )
     return (await writing.execute(query.limit(1))).first() is not None
+
+
+async def _note(  # noqa: PLR0913 -- as many parts as an entry has
+    store: Store, writing: AsyncConnection, org_id: str, *, action: str, details: audit.Details, now: Instant
+) -> None:
+    """Write a verdict into the audit log, unless it is what was written last: a refusal repeated is told once."""
+    if not await audit.told_last(writing, org_id, action=action, details=details):
+        act = {"chain": org_id, "actor": audit.OURS, "action": action}
+        await audit.append(store, writing, **act, details=details, now=now)

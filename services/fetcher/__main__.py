@@ -1,6 +1,8 @@
 """Wires the fetcher: store, schema, keys and broker are verified before the first message is taken."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -9,15 +11,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.fetcher.connect import Access, Tenants
 from services.fetcher.context import Context
 from services.fetcher.enumeration import enumerate_page
+from services.fetcher.erasing import erase
 from services.fetcher.handler import read
+from services.fetcher.listening import served_notifications
 from services.fetcher.mailboxes import Mailboxes
 from services.fetcher.polling import poll
+from services.fetcher.purging import drop_orphans, purge
 from services.fetcher.restart import recover
 from services.fetcher.settings import Settings
+from services.fetcher.subscribing import keep_subscribed
 from shared import clock, logs, process
 from shared.broker import Broker, Consumer, Delivery, Done
 from shared.config import Deployment
-from shared.contracts.messages import MailboxEnumerate, MailboxRead, Message
+from shared.contracts.messages import MailboxEnumerate, MailboxErase, MailboxRead, Message, OrgPurge
 from shared.errors import Reject
 from shared.graph import open_session
 from shared.identity import Tokens
@@ -28,6 +34,8 @@ from shared.store import Store
 from shared.vault import Vault, VaultError, load_vault
 
 PATIENCE: Final = 30  # seconds that store and broker have at start-up
+PURGES: Final = 4  # purges and erasures at a time
+TIDIED: Final = 600.0  # seconds between two looks for what an org that is gone left behind
 
 
 async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
@@ -48,33 +56,71 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
                 tenants=Tenants(access),
                 settings=settings,
                 log=logs.get("fetcher"),
+                patience=asyncio.Semaphore(max(1, settings.readings // 2)),
             )
             if deployment.broker_url.reveal().startswith("memory:"):
                 await recover(context, rim.broker, clock.now())
-            await serve(context, rim)
+            await serve(context, rim, vault)
     finally:
         tokens.close()
 
 
-async def serve(context: Context, rim: Rim) -> None:
-    """Take messages and look for due mailboxes until told to stop."""
-    polling = asyncio.create_task(poll(context, rim.broker, rim.stop))
-    rim.health.set("fetcher", ready=True)
-    try:
-        await rim.broker.run(consumers(context), service="fetcher", stop=rim.stop)
-    finally:
-        polling.cancel()  # it may be waiting for a broker that is away
-        await asyncio.gather(polling, return_exceptions=True)
+async def serve(context: Context, rim: Rim, vault: Vault) -> None:
+    """Take messages and hints, look for due mailboxes, and look after subscriptions until told to stop."""
+    async with _listening(context, rim, vault):
+        loops = (
+            poll(context, rim.broker, rim.stop),
+            keep_subscribed(context, rim.broker, vault=vault, stop=rim.stop),
+            _tidy(context, rim.stop),
+        )
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        rim.health.set("fetcher", ready=True)
+        try:
+            await rim.broker.run(consumers(context, rim.broker), service="fetcher", stop=rim.stop)
+        finally:
+            for task in tasks:  # it may be waiting for a broker that is away
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def consumers(context: Context) -> tuple[Consumer, ...]:
-    """Return the three queues with their handlers; live readings have a lane of their own and so go first."""
+@asynccontextmanager
+async def _listening(context: Context, rim: Rim, vault: Vault) -> AsyncIterator[None]:
+    """Listen for Microsoft's notifications meanwhile, where there is an address at which it reaches us."""
+    if not context.settings.notify_url:
+        yield
+        return
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(served_notifications(context, rim.broker, rim.health, vault=vault))
+        except OSError:
+            raise SystemExit(
+                "busyline fetcher: nothing can listen where BUSYLINE_FETCHER_NOTIFY_HOST and _NOTIFY_PORT say"
+            ) from None
+        context.log.info("notifications.listening", address_host=context.settings.notify_host, port=port)
+        yield
+
+
+async def _tidy(context: Context, stop: asyncio.Event) -> None:
+    """Drop now and then what was written of an org after it was purged; a store that is away is asked again."""
+    while not stop.is_set():
+        try:
+            while await drop_orphans(context.store):
+                pass
+        except Exception as error:  # noqa: BLE001 -- it outlives whatever befalls the store
+            context.log.error("tidying.failed", **logs.failure(error))  # noqa: TRY400 -- never its text
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), TIDIED)
+
+
+def consumers(context: Context, broker: Broker) -> tuple[Consumer, ...]:
+    """Return the queues with their handlers; live readings have a lane of their own and so go first."""
     settings = context.settings
     reading, enumerating = partial(_read, context), partial(_enumerate, context)
     return (
         Consumer("fetcher.live", reading, settings.readings),
         Consumer("fetcher.backfill", reading, settings.readings),
         Consumer("fetcher.enumerate", enumerating, settings.directory_pages),
+        Consumer("fetcher.purge", partial(_purge, context, broker), PURGES),
     )
 
 
@@ -90,6 +136,16 @@ async def _enumerate(context: Context, message: Message, delivery: Delivery) -> 
         raise Reject("unknown_type")
     async with reached():
         return _reaching(await enumerate_page(context, message, delivery))
+
+
+async def _purge(context: Context, broker: Broker, message: Message, delivery: Delivery) -> Done:
+    async with reached():
+        match message:
+            case OrgPurge():
+                return _reaching(await purge(context, broker, message, delivery))
+            case MailboxErase():
+                return _reaching(await erase(context, message, delivery))
+    raise Reject("unknown_type")
 
 
 def _reaching(done: Done) -> Done:

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import and_, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, not_, null, or_, select, true, update
 
-from services.fetcher.directory import Known, Verdict
-from services.fetcher.due import Row
-from services.fetcher.mailboxes import READ, lock, row_of
+from services.fetcher.directory import ERASED, Known, Verdict
+from services.fetcher.mailboxes import lock
 from shared.contracts.values import Bucket, Generation, Instant, Kind
 from shared.store import Store
 from shared.tables import mailboxes
 
 AT_ONCE: Final = 200  # rows in one statement; old builds of SQLite bind 999 values
 
+NOT_ERASED: Final[ColumnElement[bool]] = or_(mailboxes.c.reason.is_(None), mailboxes.c.reason != ERASED)
 _BLANK: Final[dict[str, Any]] = {"time_zone": "", "dirty": False, "failures": 0}
 
 
@@ -36,7 +36,7 @@ async def known(store: Store, org_id: str, mailbox_ids: Iterable[str]) -> dict[s
     columns = mailboxes.c
     query = select(
         columns.mailbox_id, columns.bucket, columns.reason, columns.generation, columns.read_generation,
-        columns.version, columns.scope_run,
+        columns.version, columns.scope_run, columns.address, columns.kind, columns.time_zone, columns.leaving_bucket,
     )  # fmt: skip
     found: dict[str, Known] = {}
     async with store.read() as connection:
@@ -50,28 +50,38 @@ async def record(store: Store, seen: Seen, verdicts: Sequence[Verdict]) -> None:
     """Remember a page of verdicts in one transaction; doing it again changes nothing.
 
     A time zone not learned this time is kept, and so is the time an active mailbox is due. What was read of one that
-    is not active no longer counts.
+    is not active, or has another address, kind or time zone now, no longer counts, nor does a reading under way. One
+    marked as leaving stays after all, and is read anew. One that is erased is left as it is.
     """
-    table = mailboxes.c
-    insert = store.upsert(mailboxes)
-    new = insert.excluded
-    kept = {name: new[name] for name in ("address", "kind", "bucket", "reason", "generation", "seen_run")}
-    statement = insert.on_conflict_do_update(
-        index_elements=["org_id", "mailbox_id"],
-        set_=kept
-        | {
-            "time_zone": case((new.time_zone == "", table.time_zone), else_=new.time_zone),
-            "due_at": case((new.due_at.is_(None), null()), else_=func.coalesce(table.due_at, new.due_at)),
-            "read_generation": case((new.bucket == Bucket.ACTIVE, table.read_generation), else_=null()),
-            "lease_id": case((table.lease_id == seen.lease, null()), else_=table.lease_id),
-        },
-    )
     if not verdicts:
         return
+    statement = _upsert(store, seen)
     async with store.write() as connection:
         await lock(store, connection, [(seen.org_id, verdict.mailbox_id) for verdict in verdicts])
         for part in _parts(verdicts):
             await connection.execute(statement, [_record(seen, verdict) for verdict in part])
+
+
+def _upsert(store: Store, seen: Seen) -> Any:
+    table = mailboxes.c
+    insert = store.upsert(mailboxes)
+    new = insert.excluded
+    kept = {name: new[name] for name in ("address", "kind", "bucket", "reason", "generation", "seen_run")}
+    zone = case((new.time_zone == "", table.time_zone), else_=new.time_zone)
+    same = and_(table.address == new.address, table.kind == new.kind, table.time_zone == zone)
+    marked = table.leaving_bucket.is_not(None)
+    counts = and_(new.bucket == Bucket.ACTIVE, same, not_(marked))
+    due_at = case((or_(new.due_at.is_(None), marked), new.due_at), else_=func.coalesce(table.due_at, new.due_at))
+    changed = {
+        "time_zone": zone,
+        "due_at": due_at,
+        "read_generation": case((counts, table.read_generation), else_=null()),
+        "dirty": case((and_(not_(same), table.lease_id.is_not(None)), true()), else_=table.dirty),
+        "lease_id": case((or_(table.lease_id == seen.lease, marked), null()), else_=table.lease_id),
+        "leaving_bucket": null(),
+        "leaving_reason": null(),
+    }
+    return insert.on_conflict_do_update(index_elements=["org_id", "mailbox_id"], set_=kept | changed, where=NOT_ERASED)
 
 
 async def mark_seen(store: Store, seen: Seen, mailbox_ids: Sequence[str]) -> None:
@@ -103,28 +113,42 @@ async def mark_scope(store: Store, seen: Seen, members: Sequence[tuple[str, str]
             await connection.execute(statement, rows)
 
 
-async def mark_rooms(store: Store, seen: Seen, addresses: Sequence[str]) -> None:
-    """Remember that the mailboxes at these addresses are rooms."""
+async def mark_rooms(store: Store, seen: Seen, addresses: Sequence[str]) -> list[str]:
+    """Remember that the mailboxes at these addresses are rooms; return those that were read as something else.
+
+    What was read of those no longer counts, nor does a reading under way.
+    """
+    found: list[str] = []
+    table = mailboxes.c
     async with store.write() as connection:
         for part in _parts(addresses):
-            here = and_(mailboxes.c.org_id == seen.org_id, mailboxes.c.address.in_(part))
-            await connection.execute(update(mailboxes).where(here).values(kind=Kind.ROOM))
+            wrong = and_(table.org_id == seen.org_id, table.address.in_(part), table.kind != Kind.ROOM)
+            names = (await connection.execute(select(table.mailbox_id).where(wrong))).scalars().all()
+            await lock(store, connection, [(seen.org_id, name) for name in names])
+            dirty = case((table.lease_id.is_not(None), true()), else_=table.dirty)
+            statement = update(mailboxes).where(wrong).values(kind=Kind.ROOM, read_generation=null(), dirty=dirty)
+            told = await connection.execute(statement.returning(table.mailbox_id, table.bucket))
+            found.extend(row.mailbox_id for row in told if row.bucket == Bucket.ACTIVE)
+    return found
 
 
-async def unseen(store: Store, seen: Seen, limit: int) -> list[Row]:
-    """Return up to `limit` mailboxes that this run has not seen and that are not yet removed."""
-    query = (
-        select(*(mailboxes.c[name] for name in READ))
+async def unread(store: Store, org_id: str, generation: Generation, *, limit: int) -> int:
+    """Count the mailboxes that wait for their first reading of this generation, `limit` at most."""
+    table = mailboxes.c
+    waiting = (
+        select(literal(1))
         .where(
-            mailboxes.c.org_id == seen.org_id,
-            or_(mailboxes.c.seen_run.is_(None), mailboxes.c.seen_run != seen.run),
-            mailboxes.c.bucket != Bucket.REMOVED,
+            table.org_id == org_id,
+            table.bucket == Bucket.ACTIVE,
+            table.generation == generation,  # others were not found yet, and nobody reads them before
+            table.leaving_bucket.is_(None),
+            or_(table.read_generation.is_(None), table.read_generation != generation),
         )
-        .order_by(mailboxes.c.mailbox_id)
         .limit(limit)
+        .subquery()
     )
     async with store.read() as connection:
-        return [row_of(row) for row in await connection.execute(query)]
+        return int((await connection.execute(select(func.count()).select_from(waiting))).scalar_one())
 
 
 async def any_seen(store: Store, seen: Seen) -> bool:
@@ -142,6 +166,10 @@ def _known(found: Any) -> Known:
         read_generation=found.read_generation,
         version=found.version,
         scope_run=found.scope_run,
+        address=found.address,
+        kind=Kind(found.kind),
+        time_zone=found.time_zone,
+        leaving=found.leaving_bucket is not None,
     )
 
 
@@ -150,7 +178,7 @@ def _record(seen: Seen, verdict: Verdict) -> dict[str, Any]:
         "org_id": seen.org_id,
         "mailbox_id": verdict.mailbox_id,
         "address": verdict.address,
-        "kind": verdict.kind.value,
+        "kind": (verdict.kind or Kind.USER).value,
         "bucket": verdict.bucket.value,
         "reason": verdict.reason,
         "time_zone": verdict.time_zone,

@@ -1,12 +1,14 @@
 """One Graph client per organisation: its cloud, its credential, its pause. Nothing is sent while a tenant is paused."""
 
+import asyncio
 from typing import Final
 
 from msgspec import Struct
 
 from services.fetcher import runs
-from services.fetcher.failure import PAUSED
+from services.fetcher.failure import LONG_PAUSE, PAUSED
 from services.fetcher.fresh import Fresh
+from services.fetcher.patience import Patience
 from shared import clock, clouds, connections
 from shared.connections import Connected
 from shared.contracts.values import Instant
@@ -37,6 +39,7 @@ class Tenants:
         self._access = access
         self._orgs: Fresh[Connected | None] = Fresh(lambda org_id: connections.connected(access.store, org_id))
         self._pauses: Fresh[Instant] = Fresh(lambda org_id: runs.paused_until(access.store, org_id))
+        self._patience = Patience()
         self._credentials: Fresh[GraphCredential] = Fresh(self._credential, seconds=CREDENTIAL_SECONDS)
 
     async def org(self, org_id: str, *, at_least: int = 0) -> Connected | None:
@@ -59,7 +62,12 @@ class Tenants:
         async def token() -> str:
             await self._refuse_while_paused(org.org_id)
             used[:] = [await self._credentials(org.connection.credential)]
-            return await tokens.token(tenant_id=tenant_id, cloud=cloud, credential=used[0])
+            try:
+                return await tokens.token(tenant_id=tenant_id, cloud=cloud, credential=used[0])
+            except IdentityError as error:
+                if not error.transient:
+                    self._credentials.drop(org.connection.credential)  # by the next call there may be a better one
+                raise
 
         def forget() -> None:
             self._credentials.drop(org.connection.credential)
@@ -69,14 +77,21 @@ class Tenants:
         return GraphClient(self._access.session, cloud=cloud, token=token, forget=forget)
 
     async def pause(self, org_id: str, *, until: Instant) -> None:
-        """Leave a tenant alone until then, on every replica."""
-        await runs.pause(self._access.store, org_id, until=until)
+        """Leave a tenant alone until then, though no longer than LONG_PAUSE, on every replica."""
+        await runs.pause(self._access.store, org_id, until=min(until, clock.now() + int(LONG_PAUSE)))
         self._pauses.drop(org_id)
 
+    async def doubt(self, org_id: str, *, now: Instant) -> bool:
+        """Leave a tenant in doubt alone, on every replica, and say whether nobody else doubted it just before."""
+        first = await runs.doubt(self._access.store, org_id, now=now)
+        self._pauses.drop(org_id)
+        return first
+
     async def _refuse_while_paused(self, org_id: str) -> None:
-        left = await self._pauses(org_id) - clock.now()
+        until = await self._pauses(org_id)
+        left = self._patience.left(org_id, until, now=clock.now(), ticks=asyncio.get_running_loop().time())
         if left > 0:
-            raise GraphError(status=0, code=PAUSED, retry_after=float(left))
+            raise GraphError(status=0, code=PAUSED, retry_after=left)
 
     async def _credential(self, credential_id: str) -> GraphCredential:
         try:

@@ -1,6 +1,9 @@
 """What the fetcher's handlers share, and what each message is asked first: whether its organisation still stands."""
 
-from msgspec import Struct
+import asyncio
+from typing import Final
+
+from msgspec import Struct, field
 
 from services.fetcher.connect import Tenants
 from services.fetcher.due import Row
@@ -14,15 +17,23 @@ from shared.errors import Retry
 from shared.logs import Logger
 from shared.store import Store
 
+WAITERS: Final = 16  # hints that wait in hand at a time, where wiring says nothing else
+
 
 class Context(Struct, frozen=True, kw_only=True):
-    """The fetcher's edges and settings, handed to every handler."""
+    """The fetcher's edges and settings, handed to every handler.
+
+    `due` is set by whoever knows that a mailbox is due now: polling looks at once. `patience` is held by hints that
+    wait in hand; those for whom there is none left are served by polling.
+    """
 
     store: Store
     mailboxes: Mailboxes
     tenants: Tenants
     settings: Settings
     log: Logger
+    due: asyncio.Event = field(default_factory=asyncio.Event)
+    patience: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WAITERS))
 
 
 async def standing(context: Context, message: MailboxEnumerate | MailboxRead, delivery: Delivery) -> Connected | None:

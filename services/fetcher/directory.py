@@ -26,6 +26,9 @@ ON_PREMISES: Final = frozenset({"mailboxnothostedinexchangeonline", "extensioner
 PUBLISHED: Final = frozenset({Bucket.ACTIVE, Bucket.FAILING, Bucket.DENIED})
 # Buckets that a reading may have put a mailbox in, and that only a good reading ends.
 TRIED: Final = frozenset({Bucket.FAILING, Bucket.DENIED, Bucket.NO_MAILBOX, Bucket.ON_PREMISES})
+# Reasons that the policy gives: under a new one, whoever they strike goes at once, however many.
+BY_POLICY: Final = frozenset({"excluded_by_list", "outside_scope_groups", "rooms_excluded"})
+ERASED: Final = "erased"  # the reason of a mailbox of which only the id is kept, and that is never read again
 
 _KINDS: Final = {
     "user": Kind.USER,
@@ -64,18 +67,21 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """The one bucket of a directory object. `reason` is a fixed word, None for an active one; `address` lower case."""
+    """The one bucket of a directory object. `reason` is a fixed word, None for an active one; `address` lower case.
+
+    `kind` None and `time_zone` "" were not learned this time.
+    """
 
     mailbox_id: str
     address: str
     bucket: Bucket
     reason: str | None = None
-    kind: Kind = Kind.USER
+    kind: Kind | None = None
     time_zone: str = ""
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """What was known of a mailbox before this page."""
+    """What was known of a mailbox before this page. `leaving`: it is marked for the sweep, which has not removed it."""
 
     bucket: Bucket
     reason: str | None
@@ -83,14 +89,22 @@ class Known(Struct, frozen=True, kw_only=True):
     read_generation: Generation | None
     version: int = 0
     scope_run: str | None = None
+    address: str = ""
+    kind: Kind = Kind.USER
+    time_zone: str = ""
+    leaving: bool = False
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """What follows from a verdict: what to remember, whether to read, whether to say that it is not readable."""
+    """What follows from a verdict: what to remember, whether to read the mailbox (`read`).
+
+    One that consumers know of goes at once (`gone`), or once the sweep may remove it (`leaving`).
+    """
 
     verdict: Verdict
     read: bool = False
-    unreadable: bool = False
+    gone: bool = False
+    leaving: bool = False
 
 
 def before_asking(user: DirectoryUser, scope: Scope, *, in_group: bool) -> Verdict | None:
@@ -113,7 +127,7 @@ def before_asking(user: DirectoryUser, scope: Scope, *, in_group: bool) -> Verdi
 
 def after_asking(user: DirectoryUser, scope: Scope, answer: Answer) -> Verdict:
     """Return the verdict once the mailbox was asked; what the answer leaves open is active, the reading decides."""
-    kind, zone = Kind.USER, ""
+    kind, zone = None, ""
     if answer.settings is not None:
         kind = _kind(answer.settings.user_purpose)
         zone = (answer.settings.time_zone or "")[:128]
@@ -141,22 +155,42 @@ def _judge(answer: Answer) -> tuple[Bucket, str | None]:
 def follow(verdict: Verdict, known: Known | None, generation: Generation) -> Step:
     """Return what follows for a mailbox.
 
-    A new one, one that comes back, and one not yet read under this generation is read. One that a reading found
-    unreadable keeps its bucket until a reading succeeds. One that leaves takes what was published of it along.
+    A new one, one that comes back, one not yet read under this generation, and one that changed its address, kind or
+    time zone is read. One that leaves waits for the sweep, unless a new policy shuts it out.
     """
     if known is None:
         return Step(verdict=verdict, read=verdict.bucket is Bucket.ACTIVE)
-    if verdict.bucket is Bucket.ACTIVE:
-        read = known.bucket is not Bucket.ACTIVE or known.read_generation != generation
-        kept = replace(verdict, bucket=known.bucket, reason=known.reason) if known.bucket in TRIED else verdict
-        return Step(verdict=kept, read=read)
-    changed = (known.bucket, known.reason, known.generation) != (verdict.bucket, verdict.reason, generation)
-    return Step(verdict=verdict, unreadable=changed and _is_held(known))
+    verdict = replace(verdict, kind=verdict.kind or known.kind)
+    held = is_held(known.bucket, known.version)
+    if verdict.bucket is Bucket.ACTIVE or (verdict.bucket is Bucket.DENIED and held):
+        return _stay(verdict, known, generation)
+    if not held:
+        return Step(verdict=verdict)
+    by_policy = known.generation < generation and verdict.reason in BY_POLICY
+    return Step(verdict=verdict, gone=by_policy, leaving=not by_policy)
 
 
-def _is_held(known: Known) -> bool:
+def _stay(verdict: Verdict, known: Known, generation: Generation) -> Step:
+    """Return what follows for a mailbox that may be read.
+
+    Only a reading decides about one that a reading found unreadable, or that refuses to tell its settings now.
+    """
+    denied = verdict.bucket is Bucket.DENIED  # a mailbox may be closed for its settings and open for its calendar
+    read = denied or known.leaving or known.bucket is not Bucket.ACTIVE or known.read_generation != generation
+    read = read or _changed(verdict, known)
+    if denied or known.bucket in TRIED:
+        verdict = replace(verdict, bucket=known.bucket, reason=known.reason)
+    return Step(verdict=verdict, read=read)
+
+
+def _changed(verdict: Verdict, known: Known) -> bool:
+    zone = verdict.time_zone or known.time_zone
+    return (verdict.address, verdict.kind, zone) != (known.address, known.kind, known.time_zone)
+
+
+def is_held(bucket: Bucket, version: int) -> bool:
     """Say whether consumers may hold something of a mailbox: one that was never let in was never told of."""
-    return known.bucket is Bucket.ACTIVE or (known.bucket in PUBLISHED and known.version > 0)
+    return bucket is Bucket.ACTIVE or (bucket in PUBLISHED and version > 0)
 
 
 def address_of(user: DirectoryUser) -> str:

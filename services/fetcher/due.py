@@ -1,23 +1,23 @@
-"""Decides who may read a mailbox now, when it is read next, and what a reading leaves behind.
+"""Decides who may read a mailbox now, and which hints one reading answers.
 
 Every step is a pure function of a mailbox's row; the store carries many of them out in one transaction.
+A row that is dirty owes a hint a reading: it is held by a lease, or due no later than a lease or a spacing ends.
 """
 
-import zlib
 from enum import Enum, auto
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.contracts.values import DAY, Bucket, Generation, Instant, Kind, Version
+from shared.contracts.values import Bucket, Generation, Instant, Kind
 
 # Buckets whose mailboxes may be read: active ones, and those that a good reading would heal.
 READABLE: Final = frozenset({Bucket.ACTIVE, Bucket.FAILING, Bucket.DENIED, Bucket.NO_MAILBOX, Bucket.ON_PREMISES})
-FIRST_PAUSE: Final = 900  # seconds until a failing mailbox is tried again; doubles up to:
-LONGEST_PAUSE: Final = 6 * 3600
 LEFT: Final = "left_directory"
-SPREAD: Final = 3600  # the roll of the day is spread over at most so many seconds
+SPACING: Final = 1000  # milliseconds from the start of a reading to the next that a hint brings about
+GRACE: Final = 2  # seconds after the spacing by which whoever waits it out has read, or polling does instead
+MARKED: Final = 0  # `since` of a live message that was asked for because the mailbox is dirty, not by a hint of its own
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -34,6 +34,10 @@ class Row(Struct, frozen=True, kw_only=True):
     lease_id: str | None = None
     lease_until: Instant | None = None
     dirty: bool = False
+    started_ms: int | None = None
+    waiting: str | None = None
+    retry_at: Instant | None = None
+    subscribed_until: Instant | None = None
     read_at: Instant | None = None
     read_generation: Generation | None = None
     failures: int = 0
@@ -52,13 +56,32 @@ class Lease(Struct, frozen=True, kw_only=True):
         return f"{self.generation}:{self.message_id}"
 
 
+class Later(Struct, frozen=True, kw_only=True):
+    """A hint came too soon after a reading started: it claims again at `at_ms`, unless `version` has risen by then."""
+
+    at_ms: int
+    version: int
+
+
 class Claim(Struct, frozen=True, kw_only=True):
-    """A wish to read a mailbox now, for `seconds`, unless a reading since `since` answers it."""
+    """A wish to read a mailbox now, for `seconds`.
+
+    A reading since `since` answers it, but never a hint (`live`): clocks of replicas differ. `exact_ms` is `now` in
+    milliseconds. A hint that was told `Later` comes again with that answer's version as `seen`.
+    """
 
     lease: Lease
     since: Instant
     now: Instant
     seconds: int
+    live: bool = False
+    exact_ms: int | None = None
+    seen: int | None = None
+
+    @property
+    def now_ms(self) -> int:
+        """Return `now` in milliseconds, as exactly as it is known."""
+        return self.now * 1000 if self.exact_ms is None else self.exact_ms
 
 
 class Claimed(Enum):
@@ -66,146 +89,131 @@ class Claimed(Enum):
 
     UNKNOWN = auto()
     NOT_READ = auto()  # the bucket says so
-    ANSWERED = auto()  # a reading since then answers it
-    HELD = auto()  # somebody reads it now and has been told that it is dirty
+    ANSWERED = auto()  # a reading answers it, or is sure to follow
+    HELD = auto()  # somebody reads it now; a hint has made it dirty
+
+
+Answer = Row | Claimed | Later
 
 
 class Change(Struct, frozen=True, kw_only=True):
     """The row to write (None: nothing changes) and what to tell the caller."""
 
     row: Row | None = None
-    answer: Row | Claimed
+    answer: Answer
 
 
 def claim(row: Row | None, wish: Claim) -> Change:
-    """Grant or refuse a reading; a granted one answers with the row as it then stands, its version risen by one."""
+    """Grant or refuse a reading; a granted one answers with the row as it then stands, its version risen by one.
+
+    A poll or a first reading needs no second reading where one is under way; only a hint makes the mailbox dirty.
+    """
     if row is None:
         return Change(answer=Claimed.UNKNOWN)
     if row.bucket not in READABLE:
         return Change(answer=Claimed.NOT_READ)
-    if _answers(row, wish):
-        return Change(answer=Claimed.ANSWERED)
-    if _held(row, wish):
-        return Change(row=replace(row, dirty=True), answer=Claimed.HELD)
-    return _take(row, wish)
+    if row.lease_id != wish.lease.name:  # else it is tried again, or was delivered again
+        if _answers(row, wish):
+            return Change(answer=Claimed.ANSWERED)
+        if (until := _held_until(row, wish.lease, wish.now)) is not None:
+            marked = _marked(row, until) if wish.live else None
+            return Change(row=marked, answer=Claimed.HELD)
+        if wish.live and wish.seen is None and _just_started(row, wish):
+            return _deferred(row)
+    return _take(row, wish, started_ms=wish.now_ms)
 
 
 def leave(row: Row | None, wish: Claim) -> Change:
     """Take the lease over from whoever reads: a mailbox that leaves must not be published by them."""
-    return Change(answer=Claimed.UNKNOWN) if row is None else _take(row, wish)
+    return Change(answer=Claimed.UNKNOWN) if row is None else _take(row, wish, started_ms=row.started_ms)
 
 
 def _answers(row: Row, wish: Claim) -> bool:
-    """Say whether what consumers hold of the mailbox now was read since then, under this generation."""
+    """Say whether a reading answers the wish: one that began after it, as far as that can be known without clocks.
+
+    Whoever starts a reading clears `dirty`, so what was asked for because of it is answered once it is gone.
+    """
+    if row.read_generation is not None and row.read_generation > wish.lease.generation:
+        return True
+    if wish.seen is not None:
+        return row.version > wish.seen
+    if wish.live:
+        return wish.since == MARKED and not row.dirty
     if row.bucket is not Bucket.ACTIVE or row.read_generation != wish.lease.generation:
         return False
     return row.read_at is not None and row.read_at >= wish.since
 
 
-def _held(row: Row, wish: Claim) -> bool:
-    if row.lease_id is None or row.lease_until is None or row.lease_until <= wish.now:
-        return False
+def _held_until(row: Row, lease: Lease, now: Instant) -> Instant | None:
+    """Return until when somebody else holds the mailbox, None where nobody does."""
+    if row.lease_id is None or row.lease_until is None or row.lease_until <= now:
+        return None
     holder = row.lease_id.partition(":")[0]
-    outdated = holder.isdecimal() and int(holder) < wish.lease.generation
-    return not outdated and row.lease_id != wish.lease.name
+    outdated = holder.isdecimal() and int(holder) < lease.generation
+    return None if outdated or row.lease_id == lease.name else row.lease_until
 
 
-def _take(row: Row, wish: Claim) -> Change:
+def _just_started(row: Row, wish: Claim) -> bool:
+    """Say whether the last reading started less than the spacing ago; a clock that runs behind postpones nothing."""
+    return row.started_ms is not None and 0 <= wish.now_ms - row.started_ms < SPACING
+
+
+def _deferred(row: Row) -> Change:
+    """Let the first hint wait and read for all; further ones are answered, for the mailbox is due if the first dies."""
+    at_ms = (row.started_ms or 0) + SPACING
+    until = at_ms // 1000 + GRACE
+    if row.dirty and row.due_at is not None and row.due_at <= until:
+        return Change(answer=Claimed.ANSWERED)
+    return Change(row=_marked(row, until), answer=Later(at_ms=at_ms, version=row.version))
+
+
+def _marked(row: Row, until: Instant) -> Row | None:
+    """Return the row dirty and due by then, None where it is so already: a storm writes it once."""
+    if row.dirty and row.due_at is not None and row.due_at <= until:
+        return None
+    return replace(row, dirty=True, due_at=until if row.due_at is None else min(row.due_at, until))
+
+
+def _take(row: Row, wish: Claim, *, started_ms: int | None) -> Change:
+    """Start a reading; while it holds the lease nobody need ask for another."""
+    until = wish.now + wish.seconds
     taken = replace(
-        row, version=row.version + 1, lease_id=wish.lease.name, lease_until=wish.now + wish.seconds, dirty=False
+        row,
+        version=row.version + 1,
+        lease_id=wish.lease.name,
+        lease_until=until,
+        dirty=False,
+        started_ms=started_ms,
+        waiting=None,
+        retry_at=None,
+        due_at=no_sooner(row.due_at, until),
     )
     return Change(row=taken, answer=taken)
 
 
-class Ending(Struct, frozen=True, kw_only=True):
-    """How a reading ended: under which lease and version, in which bucket, and when the mailbox is due again.
-
-    `read_at` is when a complete reading started, None where there was none.
-    """
-
-    lease: Lease
-    version: Version
-    bucket: Bucket
-    reason: str | None = None
-    read_at: Instant | None = None
-    now: Instant
-    due_at: Instant | None
+def no_sooner(due_at: Instant | None, until: Instant) -> Instant | None:
+    """Return when a mailbox is due that is not asked for before `until`; None where it is not polled."""
+    return None if due_at is None else max(due_at, until)
 
 
-def end(row: Row | None, ending: Ending) -> Change:
-    """Free the lease and remember how the reading ended; a hint that arrived meanwhile makes the mailbox due at once.
-
-    Where the lease was lost meanwhile nothing changes: whoever has it now knows better.
-    """
+def shelve(row: Row | None, wish: Claim) -> Change:
+    """Remember a message that may not be carried out while its organisation needs attention: due once it is over."""
     if row is None:
         return Change(answer=Claimed.UNKNOWN)
-    if row.lease_id != ending.lease.name or row.version != ending.version:
-        return Change(answer=row)
-    complete = ending.read_at is not None
-    ended = replace(
-        row,
-        bucket=ending.bucket,
-        reason=ending.reason,
-        lease_id=None,
-        lease_until=None,
-        dirty=False,
-        read_at=ending.read_at if complete else row.read_at,
-        read_generation=ending.lease.generation if complete else row.read_generation,
-        failures=0 if complete else row.failures + 1,
-        due_at=ending.now if row.dirty and ending.due_at is not None else ending.due_at,
-    )
-    return Change(row=ended, answer=ended)
+    if row.bucket not in READABLE:
+        return Change(answer=Claimed.NOT_READ)
+    if (until := _held_until(row, wish.lease, wish.now)) is not None:
+        return Change(row=_marked(row, until) if wish.live else None, answer=Claimed.HELD)
+    kept = freed(row) if row.lease_id == wish.lease.name else row
+    due_at = wish.now if row.due_at is None else min(row.due_at, wish.now)
+    return written(replace(kept, due_at=due_at, dirty=row.dirty or wish.live))
 
 
-def postpone(row: Row | None, lease: Lease, until: Instant) -> Change:
-    """Keep the lease while its message waits to be tried again, so that hints coalesce instead of adding readings."""
-    if row is None:
-        return Change(answer=Claimed.UNKNOWN)
-    if row.lease_id != lease.name:
-        return Change(answer=row)
-    kept = replace(row, lease_until=until)
-    return Change(row=kept, answer=kept)
+def freed(row: Row) -> Row:
+    """Return a row nobody holds, whose reading does not wait."""
+    return replace(row, lease_id=None, lease_until=None, waiting=None, retry_at=None)
 
 
-def outdated(row: Row | None, lease: Lease, now: Instant) -> Change:
-    """Free the lease of a message whose generation has passed; whoever asked meanwhile is served at once."""
-    if row is None:
-        return Change(answer=Claimed.UNKNOWN)
-    if row.lease_id != lease.name:
-        return Change(answer=row)
-    due = now if row.dirty and row.due_at is not None else row.due_at
-    freed = replace(row, lease_id=None, lease_until=None, dirty=False, due_at=due)
-    return Change(row=freed, answer=freed)
-
-
-def remove(row: Row | None, lease: Lease) -> Change:
-    """Remember that a mailbox has left the directory."""
-    if row is None:
-        return Change(answer=Claimed.UNKNOWN)
-    mine = row.lease_id == lease.name
-    gone = replace(
-        row,
-        bucket=Bucket.REMOVED,
-        reason=LEFT,
-        dirty=False,
-        due_at=None,
-        read_generation=None,
-        lease_id=None if mine else row.lease_id,
-        lease_until=None if mine else row.lease_until,
-    )
-    return Change(row=gone, answer=gone)
-
-
-def next_due(now: Instant, interval: int, mailbox_id: str) -> Instant:
-    """Return when a mailbox is read next: after the interval, and soon after the UTC day rolls, as the window does.
-
-    The roll is spread over the interval or an hour, evenly by mailbox, the same for a mailbox every day.
-    """
-    midnight = now - now % DAY + DAY
-    spread = zlib.crc32(mailbox_id.encode()) % max(1, min(interval, SPREAD))
-    return min(now + interval, midnight + spread)
-
-
-def next_try(now: Instant, failures: int) -> Instant:
-    """Return when a failing mailbox is tried again, `failures` in a row behind it."""
-    return now + min(LONGEST_PAUSE, FIRST_PAUSE << min(max(failures, 0), 10))
+def written(row: Row) -> Change:
+    """Return the change to a row of which the caller is told, too."""
+    return Change(row=row, answer=row)

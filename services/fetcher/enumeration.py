@@ -1,20 +1,23 @@
 """A mailbox.enumerate message in, one page of the directory remembered, the next page and readings out.
 
-It refuses to follow a superseded run, and to park an organisation's enumeration for Microsoft's trouble.
+It refuses to follow a superseded run, to run ahead of reading without bound, and to park an organisation's enumeration
+for Microsoft's trouble.
 """
 
 from collections.abc import Awaitable, Callable
 from math import ceil
 from typing import Final
 
-from services.fetcher import failure, paging, runs, stages
+from services.fetcher import census, doubt, failure, paging, runs, stages
 from services.fetcher.context import Context, standing
 from services.fetcher.due import Lease
-from services.fetcher.failure import LONG_PAUSE, Whose
+from services.fetcher.failure import LONG_PAUSE, Fate, Whose
 from services.fetcher.job import Job
 from services.fetcher.paging import LinkLoop, Place
+from services.fetcher.sweep import sweep
 from shared import clock
 from shared.broker import Delivery, Done, Outgoing
+from shared.connections import Connected
 from shared.contracts.messages import MailboxEnumerate
 from shared.errors import Retry
 from shared.graph import GraphError
@@ -22,11 +25,14 @@ from shared.identity import IdentityError
 
 EXPIRED_PAUSE: Final = 60.0  # seconds before a stage begins anew because its link has expired
 
+AHEAD: Final = 1000  # mailboxes of an org that may wait for their first reading before its next page waits as well
+AHEAD_PAUSE: Final = 1.0
+
 _STAGES: Final[dict[str, Callable[[Context, Job], Awaitable[Done]]]] = {
     paging.GROUPS: stages.groups,
     paging.USERS: stages.users,
     paging.ROOMS: stages.rooms,
-    paging.SWEEP: stages.sweep,
+    paging.SWEEP: sweep,
 }
 
 
@@ -38,6 +44,8 @@ async def enumerate_page(context: Context, message: MailboxEnumerate, delivery: 
     place = await _place(context, message, paging.first(org.policy.scope))
     if place is None:
         return Done()
+    if place.stage == paging.USERS and place.page and await _is_ahead(context, org):
+        return Done(messages=(Outgoing(message, delay=AHEAD_PAUSE),))
     try:
         job = Job(
             org=org,
@@ -49,16 +57,17 @@ async def enumerate_page(context: Context, message: MailboxEnumerate, delivery: 
             now=clock.now(),
         )
         return await _STAGES[place.stage](context, job)
-    except GraphError as error:
-        if message.cursor and error.status in (400, 410):
+    except (GraphError, IdentityError, LinkLoop) as error:
+        found = GraphError(status=200, code="link_loop") if isinstance(error, LinkLoop) else error
+        if message.cursor and isinstance(found, GraphError) and found.status in (400, 410):
             await runs.trouble(context.store, message.org_id, reason="link_expired", now=clock.now())
             return Done(messages=(Outgoing(_anew(message, place), delay=EXPIRED_PAUSE),))
-        raise await _failed(context, message, error, delivery.attempt) from None
-    except IdentityError as error:
-        raise await _failed(context, message, error, delivery.attempt) from None
-    except LinkLoop:
-        loop = GraphError(status=200, code="link_loop")
-        raise await _failed(context, message, loop, delivery.attempt) from None
+        fate = failure.of_enumeration(found, delivery.attempt)
+        return await _failed(context, message, fate, org=org, attempt=delivery.attempt)
+
+
+async def _is_ahead(context: Context, org: Connected) -> bool:
+    return await census.unread(context.store, org.org_id, org.generation, limit=AHEAD + 1) > AHEAD
 
 
 async def _place(context: Context, message: MailboxEnumerate, first: Place) -> Place | None:
@@ -82,16 +91,19 @@ def _anew(message: MailboxEnumerate, place: Place) -> MailboxEnumerate:
     )
 
 
-async def _failed(
-    context: Context, message: MailboxEnumerate, error: GraphError | IdentityError, attempt: int
-) -> Retry:
-    """Return the fate of a page: pauses are shared, trouble is told, and tries that ended go on at long intervals."""
-    fate = failure.of_enumeration(error, attempt)
+async def _failed(context: Context, message: MailboxEnumerate, fate: Fate, *, org: Connected, attempt: int) -> Done:
+    """Carry the fate of a page out: pauses are shared, trouble is told, and tries that ended go on at long intervals.
+
+    An org that is turned away is doubted, and the page comes again in case it was a mistake. Raises Retry.
+    """
     now, ended = clock.now(), fate.counted and attempt >= context.settings.tries
     if fate.pause_tenant:
         await context.tenants.pause(message.org_id, until=now + ceil(fate.after))
     if ended or fate.whose is Whose.ORG:
         await runs.trouble(context.store, message.org_id, reason=fate.reason, now=now)
+    if fate.whose is Whose.ORG:
+        doubts = await doubt.doubted(context, org=org, reason=fate.reason, now=now)
+        return Done(messages=(*doubts, Outgoing(message, delay=fate.after)))
     if ended:
-        return Retry(fate.reason, after=LONG_PAUSE, counted=False)
-    return Retry(fate.reason, after=fate.after, counted=fate.counted)
+        raise Retry(fate.reason, after=LONG_PAUSE, counted=False)
+    raise Retry(fate.reason, after=fate.after, counted=fate.counted)

@@ -1,6 +1,7 @@
 """Decides what becomes of a message when Microsoft does not give what was asked for.
 
-A mailbox's own trouble ends in a bucket, the organisation's in a pause; it refuses to park either.
+A mailbox's own trouble ends in a bucket, the organisation's in a doubt about its connection, which the authorizer
+settles; it refuses to park either, and to believe what a proxy may have said.
 """
 
 import re
@@ -15,7 +16,9 @@ from shared.graph import GraphError
 from shared.identity import IdentityError
 
 PAUSE: Final = 5.0  # seconds, where a throttled answer names none
-LONG_PAUSE: Final = 600.0  # seconds until an organisation's trouble is looked at again
+LONG_PAUSE: Final = 600.0  # seconds, the longest that a whole tenant is left alone
+DOUBT_PAUSE: Final = 15.0  # seconds a tenant is left alone while its connection is verified
+DOUBT_OVER: Final = 20.0  # seconds until what was turned away is tried again, if the connection proves good
 LONGEST_STEP: Final = 300.0
 TOO_LARGE: Final = "calendar_too_large"  # our own code: no broker would carry the reading
 PAUSED: Final = "tenant_paused"  # our own code: the tenant is paused, nothing was sent
@@ -34,8 +37,10 @@ class Whose(Enum):
 class Fate(Struct, frozen=True, kw_only=True):
     """What follows from a failure.
 
-    PASSING: try again after `after` seconds; `counted` tries end. MAILBOX: `bucket` from now on. ORG: remember
-    `reason` for the admin and try again. `pause_tenant`: no call to this tenant for `after` seconds.
+    PASSING: try again after `after` seconds; `counted` tries end. MAILBOX: `bucket` from now on. ORG: the connection
+    is in doubt, for `reason`; the work is tried again after `after` seconds, while the org stands. `doubt`: the first
+    time that a mailbox read well before fails so, it stays as it is, and the connection is doubted.
+    `pause_tenant`: no call to this tenant for `after` seconds, nor for longer than LONG_PAUSE.
     """
 
     whose: Whose
@@ -43,6 +48,7 @@ class Fate(Struct, frozen=True, kw_only=True):
     after: float = 0.0
     counted: bool = False
     bucket: Bucket | None = None
+    doubt: bool = False
     pause_tenant: bool = False
 
 
@@ -61,13 +67,13 @@ def _lasting(status: int, code: str) -> Fate | None:
     """Return the fate of what will not pass by itself; a 403 or 404 of another code may come from a proxy, and may."""
     match status:
         case 401:
-            return Fate(whose=Whose.ORG, reason="token_rejected", after=LONG_PAUSE)
+            return _turned_away("token_rejected")
         case 403 if code in _DIRECTORY_DENIALS:
-            return Fate(whose=Whose.ORG, reason="permission_missing", after=LONG_PAUSE)
+            return _turned_away("permission_missing")
         case 403 | 404 if code in ON_PREMISES:
             return Fate(whose=Whose.MAILBOX, reason="hosted_on_premises", bucket=Bucket.ON_PREMISES)
         case 403 if code == "erroraccessdenied":
-            return Fate(whose=Whose.MAILBOX, reason="access_denied", bucket=Bucket.DENIED)
+            return Fate(whose=Whose.MAILBOX, reason="access_denied", bucket=Bucket.DENIED, doubt=True)
         case 404 if code in NO_MAILBOX:
             return Fate(whose=Whose.MAILBOX, reason="no_mailbox", bucket=Bucket.NO_MAILBOX)
     return None
@@ -82,9 +88,9 @@ def of_enumeration(error: GraphError | IdentityError, attempt: int) -> Fate:
             after = _ordered(error, PAUSE)
             return Fate(whose=Whose.PASSING, reason="directory_throttled", after=after, pause_tenant=True)
         case 401:
-            return Fate(whose=Whose.ORG, reason="token_rejected", after=LONG_PAUSE)
-        case 403:
-            return Fate(whose=Whose.ORG, reason="permission_missing", after=LONG_PAUSE)
+            return _turned_away("token_rejected")
+        case 403 if error.code.lower() in _DIRECTORY_DENIALS:
+            return _turned_away("permission_missing")
     return _passing(error, attempt)
 
 
@@ -93,7 +99,11 @@ def _identity(error: IdentityError) -> Fate:
         after = error.retry_after if error.retry_after is not None else PAUSE * 4
         paused = error.retry_after is not None
         return Fate(whose=Whose.PASSING, reason=word(error.reason), after=max(after, 1.0), pause_tenant=paused)
-    return Fate(whose=Whose.ORG, reason=word(error.reason), after=LONG_PAUSE)
+    return _turned_away(word(error.reason))
+
+
+def _turned_away(reason: str) -> Fate:
+    return Fate(whose=Whose.ORG, reason=reason, after=DOUBT_OVER)
 
 
 def _passing(error: GraphError, attempt: int) -> Fate:

@@ -3,14 +3,15 @@
 It decides nothing: every change of a row is a pure step handed in.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Update, and_, bindparam, exists, select, tuple_, update
+from sqlalchemy import and_, bindparam, func, or_, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fetcher.due import Change, Claimed, Row
+from services.fetcher.due import Answer, Change, Row
 from shared.coalesce import Coalesce
 from shared.connections import CONNECTED
 from shared.contracts.values import Bucket, Generation, Instant, Kind
@@ -26,10 +27,10 @@ LINGER: Final = 0.01  # seconds a step waits for others to share its transaction
 AT_ONCE: Final = 200  # rows in one statement; SQLite binds 32,766 values, old builds 999
 
 _WRITTEN: Final = (
-    "version", "lease_id", "lease_until", "dirty", "read_at", "read_generation", "failures", "bucket", "reason",
-    "due_at",
+    "version", "lease_id", "lease_until", "dirty", "started_ms", "waiting", "retry_at", "read_at", "read_generation",
+    "failures", "bucket", "reason", "due_at",
 )  # fmt: skip
-READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", *_WRITTEN)
+READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", "subscribed_until", *_WRITTEN)
 _KEY: Final = tuple_(mailboxes.c.org_id, mailboxes.c.mailbox_id)
 _LOCK: Final = (
     select(*(mailboxes.c[name] for name in READ))
@@ -46,11 +47,12 @@ _WRITE: Final = (
 
 
 class Due(Struct, frozen=True, kw_only=True):
-    """A mailbox whose time has come, under the generation that saw it last."""
+    """A mailbox whose time has come, under its org's generation; `hinted`: a hint is still to be answered."""
 
     org_id: str
     mailbox_id: str
     generation: Generation
+    hinted: bool = False
 
 
 class Mailboxes:
@@ -59,16 +61,15 @@ class Mailboxes:
     def __init__(self, store: Store) -> None:
         """Take the store."""
         self._store = store
-        self._together: Coalesce[tuple[Key, Step], Row | Claimed] = Coalesce(
-            self._change, limit=TOGETHER, linger=LINGER
-        )
+        self._turn = ""  # the org that was served last where not all could be
+        self._together: Coalesce[tuple[Key, Step], Answer] = Coalesce(self._change, limit=TOGETHER, linger=LINGER)
 
-    async def change(self, org_id: str, mailbox_id: str, step: Step) -> Row | Claimed:
+    async def change(self, org_id: str, mailbox_id: str, step: Step) -> Answer:
         """Carry out a step on one mailbox's row, alone with it, and return its answer."""
         return await self._together(((org_id, mailbox_id), step))
 
-    async def _change(self, items: Sequence[tuple[Key, Step]]) -> Sequence[Row | Claimed | Exception]:
-        answers: list[Row | Claimed | Exception] = []
+    async def _change(self, items: Sequence[tuple[Key, Step]]) -> Sequence[Answer | Exception]:
+        answers: list[Answer | Exception] = []
         changed: dict[Key, Row] = {}
         async with reached(), self._store.write() as connection:
             found = await connection.execute(_LOCK, {"keys": sorted({key for key, _ in items})})
@@ -82,43 +83,58 @@ class Mailboxes:
                 await connection.execute(_WRITE, [_values(row) for row in changed.values()])
         return answers
 
-    async def take_due(self, now: Instant, *, limit: int, until: Instant) -> list[Due]:
-        """Take up to `limit` mailboxes of connected orgs that are due; unless settled they are due again at `until`."""
-        table = mailboxes.c
-        current = exists().where(
-            orgs.c.org_id == table.org_id, orgs.c.generation == table.generation, orgs.c.state == CONNECTED
-        )
-        chosen = (
-            select(table.org_id, table.mailbox_id)
-            .where(table.due_at <= now, current)
-            .order_by(table.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=mailboxes)
-        )
-        statement = (
-            update(mailboxes)
-            .where(_KEY.in_(chosen))
-            .values(due_at=until)
-            .returning(table.org_id, table.mailbox_id, table.generation)
-        )
-        async with self._store.write() as connection:
-            return [Due(**row._mapping) for row in await connection.execute(statement)]  # noqa: SLF001 -- its public name
+    async def take_due(self, now: Instant, *, limit: int, until: Instant, hinted: bool = False) -> list[Due]:
+        """Take up to `limit` due mailboxes of connected orgs, each org its share; a full page means that more wait.
 
-    async def settle_due(self, times: Sequence[tuple[Due, Instant]], *, taken: Instant) -> None:
-        """Set when mailboxes taken until `taken` are due next, unless a reading has said so meanwhile."""
-        if not times:
-            return
-        rows = [{"k_org": due.org_id, "k_mailbox": due.mailbox_id, "k_taken": taken, "v_due": at} for due, at in times]
+        Unless their readings end before, they are due again at `until`. `hinted` takes only those that owe a hint a
+        reading. Mailboxes that the org's present generation has not seen are put off in passing, and not returned.
+        """
+        turns = await self._turns(now, hinted=hinted)
+        taken: list[Due] = []
+        if not turns:
+            return taken
+        left, hungry = limit, list(turns)
         async with self._store.write() as connection:
-            await lock(self._store, connection, [(due.org_id, due.mailbox_id) for due, _ in times])
-            await connection.execute(_SETTLE, rows)
+            while left > 0 and hungry:
+                share, served = max(1, left // len(hungry)), hungry[:left]
+                chosen = {"now": now, "until": until, "share": share}
+                rows = await self._take(connection, served, chosen, hinted=hinted)
+                taken += [_due(row) for row in rows if row.generation == turns[row.org_id]]
+                counts = Counter(row.org_id for row in rows)
+                left -= len(rows)
+                hungry = hungry[len(served) :] + [each for each in served if counts[each] == share]
+                self._turn = served[-1]
+        return taken
+
+    async def any_due(self, now: Instant) -> bool:
+        """Say whether any mailbox of a connected org is due: one look into the index for each org."""
+        return bool(await self._turns(now, hinted=False))
+
+    async def _turns(self, now: Instant, *, hinted: bool) -> dict[str, Generation]:
+        """Return the connected orgs with due mailboxes and their generations, beginning after who was served last."""
+        query = _PROBES[hinted]
+        async with self._store.read() as connection:
+            found = {row.org_id: row.generation for row in await connection.execute(query, {"now": now})}
+        order = sorted(found, key=lambda org_id: (org_id <= self._turn, org_id))
+        return {org_id: found[org_id] for org_id in order}
+
+    async def _take(
+        self, connection: AsyncConnection, org_ids: Sequence[str], chosen: dict[str, int], *, hinted: bool
+    ) -> Sequence[Any]:
+        if not self._store.is_sqlite:
+            return (await connection.execute(_TAKE_SHARES[hinted], chosen | {"org_ids": list(org_ids)})).all()
+        rows: list[Any] = []
+        for org_id in org_ids:
+            rows += await connection.execute(_TAKE_ONE[hinted], chosen | {"k_org": org_id})
+        return rows
 
     async def begin_anew(self, now: Instant) -> None:
         """Free every lease and make every mailbox due that is read without a hint: what was under way is forgotten."""
-        freed = {"lease_id": None, "lease_until": None, "dirty": False}
+        freed = {"lease_id": None, "lease_until": None, "dirty": False, "waiting": None, "retry_at": None}
+        held = or_(mailboxes.c.lease_id.is_not(None), mailboxes.c.waiting.is_not(None), mailboxes.c.dirty)
         polled = mailboxes.c.due_at.is_not(None)
         async with self._store.write() as connection:
-            await connection.execute(update(mailboxes).where(mailboxes.c.lease_id.is_not(None)).values(freed))
+            await connection.execute(update(mailboxes).where(held).values(freed))
             await connection.execute(update(mailboxes).where(polled).values(due_at=now))
 
     async def unreadable_after(self, key: Key, limit: int) -> list[tuple[Row, Generation]]:
@@ -143,15 +159,60 @@ async def lock(store: Store, connection: AsyncConnection, keys: Sequence[Key]) -
         await connection.execute(_LOCK_ONLY, {"keys": sorted(set(keys))})
 
 
-_SETTLE: Final[Update] = (
-    update(mailboxes)
-    .where(
-        mailboxes.c.org_id == bindparam("k_org"),
-        mailboxes.c.mailbox_id == bindparam("k_mailbox"),
-        mailboxes.c.due_at == bindparam("k_taken"),
+def _overdue(table: Any, org_id: Any, *, hinted: bool) -> list[Any]:
+    found = [table.c.org_id == org_id, table.c.due_at <= bindparam("now")]
+    return [*found, table.c.dirty] if hinted else found
+
+
+def _probe(*, hinted: bool) -> Any:
+    """Find the orgs to serve: one look into the index (org_id, due_at) for each connected org, none for any other.
+
+    The least of a range is its first entry in the index; an EXISTS could be carried out by reading the whole table.
+    """
+    least = mailboxes.alias("least")
+    soonest = select(func.min(least.c.due_at)).where(*_overdue(least, orgs.c.org_id, hinted=hinted))
+    first = soonest.correlate(orgs).scalar_subquery()
+    return select(orgs.c.org_id, orgs.c.generation).where(orgs.c.state == CONNECTED, first.is_not(None))
+
+
+def _take_shares(*, hinted: bool) -> Any:
+    """Take a share of every org in one statement; rows that another transaction holds are left to it."""
+    share = mailboxes.alias("share")
+    first = (
+        select(share.c.org_id, share.c.mailbox_id)
+        .where(*_overdue(share, orgs.c.org_id, hinted=hinted))
+        .order_by(share.c.due_at)
+        .limit(bindparam("share"))
+        .with_for_update(skip_locked=True)
+        .correlate(orgs)
+        .lateral("first")
     )
-    .values(due_at=bindparam("v_due"))
-)
+    served = orgs.c.org_id.in_(bindparam("org_ids", expanding=True))
+    # A common table expression that locks is carried out once; a plain subquery could be, more than once.
+    chosen = (
+        select(first.c.org_id, first.c.mailbox_id).select_from(orgs.join(first, true())).where(served).cte("chosen")
+    )
+    here = and_(mailboxes.c.org_id == chosen.c.org_id, mailboxes.c.mailbox_id == chosen.c.mailbox_id)
+    return update(mailboxes).where(here).values(due_at=bindparam("until")).returning(*_TAKEN)
+
+
+def _take_one(*, hinted: bool) -> Any:
+    """Take a share of one org, for SQLite, which has one writer at a time and no LATERAL."""
+    share = mailboxes.alias("share")
+    overdue = _overdue(share, bindparam("k_org"), hinted=hinted)
+    first = select(share.c.mailbox_id).where(*overdue).order_by(share.c.due_at).limit(bindparam("share"))
+    here = and_(mailboxes.c.org_id == bindparam("k_org"), mailboxes.c.mailbox_id.in_(first))
+    return update(mailboxes).where(here).values(due_at=bindparam("until")).returning(*_TAKEN)
+
+
+_TAKEN: Final = (mailboxes.c.org_id, mailboxes.c.mailbox_id, mailboxes.c.generation, mailboxes.c.dirty)
+_PROBES: Final = {hinted: _probe(hinted=hinted) for hinted in (False, True)}
+_TAKE_SHARES: Final = {hinted: _take_shares(hinted=hinted) for hinted in (False, True)}
+_TAKE_ONE: Final = {hinted: _take_one(hinted=hinted) for hinted in (False, True)}
+
+
+def _due(found: Any) -> Due:
+    return Due(org_id=found.org_id, mailbox_id=found.mailbox_id, generation=found.generation, hinted=bool(found.dirty))
 
 
 def row_of(found: Any) -> Row:

@@ -1,13 +1,16 @@
-"""Publishes readings of mailboxes whose time has come: published first, remembered then.
+"""Publishes readings of mailboxes whose time has come: what owes a hint a reading at once, the rest as there is room.
 
-A mailbox taken and not settled, because the process ended in between, is due again a minute later.
+A mailbox that is taken and not read, because the process ended in between, is due again some minutes later.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
-from services.fetcher import due
+from msgspec import Struct
+
 from services.fetcher.context import Context
+from services.fetcher.due import MARKED
 from services.fetcher.mailboxes import Due
 from shared import clock, logs
 from shared.broker import Broker
@@ -15,37 +18,79 @@ from shared.contracts.messages import MailboxRead
 from shared.contracts.values import Instant
 
 PAGE: Final = 500
-UNSETTLED: Final = 60
+ROOM: Final = 1000  # messages that wait in the backfill lane at most, so that an org newly connected waits behind few
+UNSETTLED: Final = 300  # seconds until a mailbox is due again whose reading never came about
 INTERVAL: Final = 1.0
+AGAIN: Final = 0.25  # seconds between two looks at the lane's depth
+BREATH: Final = 0.05  # seconds in which hints that fall due are gathered
+BACKFILL: Final = "fetcher.backfill"
+
+
+class Look(Struct, frozen=True):
+    """What one look came to: so many readings asked for, and whether more wait for room or for their turn."""
+
+    published: int
+    more: bool
 
 
 async def poll(context: Context, broker: Broker, stop: asyncio.Event) -> None:
-    """Look for due mailboxes every second until `stop` is set; a store that fails is asked again."""
+    """Look for due mailboxes every second, and when told to at once for what owes a hint a reading, until stopped.
+
+    A store or broker that is away is asked again; that it is away is logged once.
+    """
+    ticks = asyncio.get_running_loop().time
+    failing, next_polls = False, ticks()
     while not stop.is_set():
+        context.due.clear()
+        polls = ticks() >= next_polls
         try:
-            while await publish_due(context, broker, clock.now()) == PAGE and not stop.is_set():
-                pass
-        except Exception as error:  # noqa: BLE001 -- polling outlives whatever befalls the store
-            context.log.error("polling.failed", **logs.failure(error))  # noqa: TRY400 -- never its text
-        try:
-            await asyncio.wait_for(stop.wait(), INTERVAL)
-        except TimeoutError:
-            continue
+            look = await publish_due(context, broker, clock.now(), polls=polls)
+            pause, failing = AGAIN if look.more else INTERVAL, False
+        except Exception as error:  # noqa: BLE001 -- polling outlives whatever befalls store and broker
+            if not failing:
+                context.log.error("polling.failed", **logs.failure(error))  # noqa: TRY400 -- never its text
+            pause, failing, polls = INTERVAL, True, True
+        if polls:
+            next_polls = ticks() + pause
+        await asyncio.sleep(BREATH)
+        await _told(context.due, next_polls - ticks())
 
 
-async def publish_due(context: Context, broker: Broker, now: Instant) -> int:
-    """Publish readings for up to a page of due mailboxes and return how many."""
-    taken = now + UNSETTLED
-    found = await context.mailboxes.take_due(now, limit=PAGE, until=taken)
+async def publish_due(context: Context, broker: Broker, now: Instant, *, polls: bool = True) -> Look:
+    """Publish readings of up to a page of mailboxes that owe a hint one, and, if `polls`, of others that are due.
+
+    Of those, no more than the lane has room for: what is further behind lies in the store, where every org has its
+    share, and not in a queue.
+    """
+    until = now + UNSETTLED
+    hinted = await context.mailboxes.take_due(now, limit=PAGE, until=until, hinted=True)
+    await _publish(broker, hinted, now)
+    if not polls or not await context.mailboxes.any_due(now):
+        return Look(len(hinted), more=len(hinted) == PAGE)
+    room = min(PAGE, ROOM - await broker.depth(BACKFILL))
+    others = await context.mailboxes.take_due(now, limit=room, until=until) if room > 0 else []
+    await _publish(broker, others, now)
+    return Look(len(hinted) + len(others), more=len(others) >= room)
+
+
+async def _publish(broker: Broker, found: Sequence[Due], now: Instant) -> None:
     if found:
         await broker.publish([_read(each, now) for each in found])
-        interval = context.settings.poll_seconds
-        times = [(each, due.next_due(now, interval, each.mailbox_id)) for each in found]
-        await context.mailboxes.settle_due(times, taken=taken)
-    return len(found)
 
 
 def _read(found: Due, now: Instant) -> MailboxRead:
     return MailboxRead(
-        org_id=found.org_id, generation=found.generation, mailbox_id=found.mailbox_id, since=now, live=True
+        org_id=found.org_id,
+        generation=found.generation,
+        mailbox_id=found.mailbox_id,
+        since=MARKED if found.hinted else now,
+        live=found.hinted,
     )
+
+
+async def _told(due: asyncio.Event, seconds: float) -> None:
+    """Return when told to look, or after so many seconds."""
+    try:
+        await asyncio.wait_for(due.wait(), max(seconds, 0.0))
+    except TimeoutError:
+        return

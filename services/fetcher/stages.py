@@ -1,6 +1,6 @@
-"""The four stages of an enumeration, one page a call: who is in scope, who there is, which are rooms, who has left.
+"""The first three stages of an enumeration, one page a call: who is in scope, who there is, which of them are rooms.
 
-It refuses to remove everybody: a directory that shows nobody at all is not believed.
+They refuse to remove anybody but whom a new policy shuts out: whoever leaves is marked for the sweep.
 """
 
 import asyncio
@@ -10,20 +10,19 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from services.fetcher import asking, census, directory, due, paging, runs
+from services.fetcher import asking, census, directory, due, leaving, runs
 from services.fetcher.context import Context, unreadable
 from services.fetcher.directory import Answer, DirectoryUser, Known, Step
 from services.fetcher.due import Claim, Row
 from services.fetcher.job import DirectoryPage, Job
 from shared.broker import Done
 from shared.contracts.messages import MailboxRead, MailboxUnreadable
-from shared.contracts.values import Bucket
 from shared.graph import GraphError
 
-SWEPT: Final = 200  # rows a sweep's message looks at
 MEMBERS: Final = 999
 ROOMS: Final = 100
 _USER: Final = "id,mail,userPrincipalName,userType,onPremisesSyncEnabled"
+_NO_GROUP: Final = frozenset({"request_resourcenotfound", "resourcenotfound"})  # any other 404 a proxy may have made
 _ADVANCED: Final = {"ConsistencyLevel": "eventual"}  # not carried by nextLink: sent with every page
 
 
@@ -47,7 +46,7 @@ async def groups(context: Context, job: Job) -> Done:
     try:
         page = await job.client.get(job.cursor or start, DirectoryPage, headers=_ADVANCED)
     except GraphError as error:
-        if error.status != 404 or job.cursor:
+        if error.status != 404 or error.code.lower() not in _NO_GROUP or job.cursor:
             raise
         await runs.trouble(context.store, job.org.org_id, reason="scope_group_missing", now=job.now)
         return Done(messages=job.following(None))
@@ -60,27 +59,29 @@ async def groups(context: Context, job: Job) -> Done:
 async def users(context: Context, job: Job) -> Done:
     """Put one page of the directory into buckets; readings follow for mailboxes that need one.
 
-    Who stays is remembered first, because the readings look for it, and asked for again if the page is done again.
-    Who leaves is remembered after consumers were told.
+    Who stays or leaves is remembered first, because readings and the sweep look for it; who needs a reading is found
+    again if the page is done again. Whom a new policy shuts out goes after consumers were told.
     """
     start = f"/users?$select={_USER}&$top={context.settings.directory_page}"
     page = await job.client.get(job.cursor or start, DirectoryPage)
     following = job.following(page.next_link)
     found = _usable(page.value)
     known = await census.known(context.store, job.org.org_id, (user.id for user in found))
-    steps = await _judge(job, found, known)
-    leaving = [step for step in steps if step.unreadable]
-    await census.record(context.store, job.seen, [step.verdict for step in steps if not step.unreadable])
-    names = [step.verdict.mailbox_id for step in leaving]
-    await census.mark_seen(context.store, job.seen, names)  # or the sweep, if it comes first, removes them as well
-    rows = await _take(context, job, names)
-    gone = [_gone(job, rows[step.verdict.mailbox_id], step) for step in leaving if step.verdict.mailbox_id in rows]
+    erased = [user.id for user in found if user.id in known and known[user.id].reason == directory.ERASED]
+    steps = await _judge(job, [user for user in found if user.id not in erased], known)
+    gone = [step for step in steps if step.gone]
+    staying = [step.verdict for step in steps if not step.gone and not step.leaving]
+    await census.record(context.store, job.seen, staying)
+    await leaving.mark(context.store, job.seen, [step.verdict for step in steps if step.leaving])
+    # or the sweep, if it comes first, removes them as well
+    await census.mark_seen(context.store, job.seen, [*erased, *(step.verdict.mailbox_id for step in gone)])
     reads = [_read(job, step.verdict.mailbox_id) for step in steps if step.read]
+    told = await _told(context, job, gone)
 
     async def remember() -> None:
-        await census.record(context.store, job.seen, [step.verdict for step in leaving])
+        await census.record(context.store, job.seen, [step.verdict for step in gone])
 
-    return Done(messages=(*gone, *reads, *following), commit=remember)
+    return Done(messages=(*told, *reads, *following), commit=remember)
 
 
 async def _judge(job: Job, found: Sequence[DirectoryUser], known: dict[str, Known]) -> list[Step]:
@@ -110,32 +111,8 @@ async def rooms(context: Context, job: Job) -> Done:
         return Done(messages=job.following(None))
     addresses = [room.email_address.lower() for room in page.value if room.email_address]
     following = job.following(page.next_link)
-    await census.mark_rooms(context.store, job.seen, addresses)
-    return Done(messages=following)
-
-
-async def sweep(context: Context, job: Job) -> Done:
-    """Remove what this run has not seen, some rows a message, and end the run after the last."""
-    rows: list[Row] = []
-    if await census.any_seen(context.store, job.seen):
-        rows = await census.unseen(context.store, job.seen, SWEPT)
-    else:
-        await runs.trouble(context.store, job.org.org_id, reason="directory_empty", now=job.now)
-    published = [row.mailbox_id for row in rows if row.bucket in directory.PUBLISHED]
-    taken = await _take(context, job, published)
-    messages = [_removed(job, row) for row in taken.values()]
-
-    async def remember() -> None:
-        change, org_id = context.mailboxes.change, job.org.org_id
-        await asyncio.gather(
-            *(change(org_id, row.mailbox_id, lambda found: due.remove(found, job.lease)) for row in rows)
-        )
-        if len(rows) < SWEPT:
-            await runs.finish(context.store, org_id, run=job.run, now=job.now)
-            context.log.info("enumeration.finished", org_id=org_id, generation=job.org.generation, run=job.run)
-
-    more = (job.message(paging.Place(stage=paging.SWEEP, page=job.place.page + 1)),) if len(rows) == SWEPT else ()
-    return Done(messages=(*messages, *more), commit=remember)
+    new = await census.mark_rooms(context.store, job.seen, addresses)
+    return Done(messages=(*(_read(job, name) for name in new), *following))
 
 
 def _usable(found: Iterable[DirectoryUser]) -> list[DirectoryUser]:
@@ -143,21 +120,27 @@ def _usable(found: Iterable[DirectoryUser]) -> list[DirectoryUser]:
     return list({user.id: user for user in found if directory.names_a_mailbox(user.id)}.values())
 
 
-async def _take(context: Context, job: Job, mailbox_ids: Sequence[str]) -> dict[str, Row]:
-    """Take the leases of mailboxes that leave, so that nobody publishes them in the meantime."""
+async def taken(context: Context, job: Job, mailbox_ids: Iterable[str]) -> dict[str, Row]:
+    """Take the leases of mailboxes that go, so that nobody publishes them in the meantime; return their rows by id."""
     wish = Claim(lease=job.lease, since=job.now, now=job.now, seconds=context.settings.lease_seconds)
     change, org_id = context.mailboxes.change, job.org.org_id
     rows = await asyncio.gather(*(change(org_id, each, lambda row: due.leave(row, wish)) for each in mailbox_ids))
     return {row.mailbox_id: row for row in rows if isinstance(row, Row)}
 
 
-def _gone(job: Job, row: Row, step: Step) -> MailboxUnreadable:
-    bucket, reason = step.verdict.bucket, step.verdict.reason or "unknown"
-    return unreadable(row, generation=job.org.generation, as_of=job.now, bucket=bucket, reason=reason)
-
-
-def _removed(job: Job, row: Row) -> MailboxUnreadable:
-    return unreadable(row, generation=job.org.generation, as_of=job.now, bucket=Bucket.REMOVED, reason=due.LEFT)
+async def _told(context: Context, job: Job, gone: Sequence[Step]) -> list[MailboxUnreadable]:
+    verdicts = {step.verdict.mailbox_id: step.verdict for step in gone}
+    rows = await taken(context, job, verdicts)
+    return [
+        unreadable(
+            row,
+            generation=job.org.generation,
+            as_of=job.now,
+            bucket=verdicts[name].bucket,
+            reason=verdicts[name].reason or "unknown",
+        )
+        for name, row in rows.items()
+    ]
 
 
 def _read(job: Job, mailbox_id: str) -> MailboxRead:

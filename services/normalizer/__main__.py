@@ -1,6 +1,7 @@
-"""Wires the normalizer: one queue, one handler, no store."""
+"""Wires the normalizer: a handler for snapshots, live ones in a lane of their own, and one for purges; no store."""
 
 from services.normalizer.handler import handle
+from services.normalizer.purging import purges
 from services.normalizer.settings import Settings
 from shared import process
 from shared.broker import Consumer
@@ -10,9 +11,13 @@ from shared.process import Rim
 
 async def run(_: Deployment, settings: Settings, rim: Rim) -> None:
     """Normalize until told to stop; return once what is in hand is settled."""
-    consumer = Consumer(queue="normalizer.snapshots", handle=handle, in_flight=settings.in_flight)
+    consumers = (
+        Consumer(queue="normalizer.live", handle=handle, in_flight=settings.in_flight),
+        Consumer(queue="normalizer.snapshots", handle=handle, in_flight=settings.in_flight),
+        Consumer(queue="normalizer.purge", handle=purges(rim.broker), in_flight=1),
+    )
     rim.health.set("normalizer", ready=True)
-    await rim.broker.run([consumer], service="normalizer", stop=rim.stop)
+    await rim.broker.run(consumers, service="normalizer", stop=rim.stop)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def normalize(snapshot: CalendarSnapshot) -> AvailabilitySnapshot:
         time_zone=name_of(zone),
         blocks=merge((block for block, _ in seen), snapshot.window),
         events=tuple(shown) if snapshot.policy.detail is Detail.DETAILS else None,
+        live=snapshot.live,
     )
 
 

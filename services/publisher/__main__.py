@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from services.publisher.handler import batches, handler
-from services.publisher.relay import relay
+from services.publisher.purging import purges
+from services.publisher.relay import Bell, relay
+from services.publisher.retention import retain
 from services.publisher.settings import Settings
 from services.publisher.web import served
 from shared import logs, process
@@ -14,7 +17,7 @@ from shared.coalesce import Coalesce
 from shared.config import Deployment
 from shared.process import Rim
 
-LINGER = 0.025  # seconds a reading waits for others, to be published in one transaction with them
+LINGER = 0.025  # seconds a reading waits for others, to be published in one transaction with them; a live one does not
 LEAVING = 5.0  # seconds the relay has, at the end, for the page in hand
 
 
@@ -34,15 +37,29 @@ async def run(_: Deployment, settings: Settings, rim: Rim, *, bound: Callable[[i
 
 
 async def _publish(settings: Settings, rim: Rim, group: asyncio.TaskGroup) -> None:
-    woken, ended = asyncio.Event(), asyncio.Event()
-    publish_one = Coalesce(batches(rim.store, woken=woken), limit=settings.batch, linger=LINGER)
-    consumer = Consumer(queue="publisher.snapshots", handle=handler(publish_one), in_flight=settings.in_flight)
-    relaying = group.create_task(relay(rim.store, rim.broker, health=rim.health, woken=woken, stop=ended))
+    bell, ended = Bell(), asyncio.Event()
+    relaying = group.create_task(relay(rim.store, rim.broker, health=rim.health, bell=bell, stop=ended))
+    group.create_task(retain(rim.store, days=settings.keep_updates_days, stop=ended))
     rim.health.set("publisher", ready=True)
-    await rim.broker.run([consumer], service="publisher", stop=rim.stop)
-    rim.health.set("publisher", ready=False)
-    ended.set()
+    try:
+        await rim.broker.run(_consumers(settings, rim, bell), service="publisher", stop=rim.stop)
+    finally:
+        rim.health.set("publisher", ready=False)
+        ended.set()
     await _left(relaying)
+
+
+def _consumers(settings: Settings, rim: Rim, bell: Bell) -> tuple[Consumer, ...]:
+    """Return a consumer for each lane. Live readings share transactions among themselves: none waits for backfill."""
+    hurry = partial(bell.ring, hurry=True)
+    live = Coalesce(batches(rim.store, wake=hurry), limit=settings.batch)
+    backfill = Coalesce(batches(rim.store, wake=bell.ring), limit=settings.batch, linger=LINGER)
+    purge = purges(rim.store, rim.broker, wake=hurry)
+    return (
+        Consumer(queue="publisher.live", handle=handler(live), in_flight=settings.in_flight),
+        Consumer(queue="publisher.snapshots", handle=handler(backfill), in_flight=settings.in_flight),
+        Consumer(queue="publisher.purge", handle=purge, in_flight=1),
+    )
 
 
 async def _left(relaying: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from services.publisher.consumers import bearer_of
 from services.publisher.problems import Problem
+from shared.connections import DISCONNECTING
 from shared.contracts.values import ORG_ID, Instant
 from shared.reach import reached
 from shared.store import Store
@@ -19,7 +20,7 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class Org(Struct, frozen=True, kw_only=True):
-    """The org a request asks about, as its row stands."""
+    """The org a request asks about, as its row stands. What generations before `shown_from` read is not shown."""
 
     org_id: str
     generation: int
@@ -27,6 +28,7 @@ class Org(Struct, frozen=True, kw_only=True):
     reason: str | None
     sentence: str | None
     connected_at: Instant | None
+    shown_from: int
 
 
 async def org_asked(request: web.Request) -> Org:
@@ -52,8 +54,9 @@ def _token(request: web.Request) -> str:
 
 
 async def org_of(store: Store, org_id: str) -> Org | None:
-    """Return an org's row, or None where there is none; who may see it is the caller's to know."""
-    columns = (orgs.c.org_id, orgs.c.generation, orgs.c.state, orgs.c.reason, orgs.c.sentence, orgs.c.connected_at)
+    """Return an org's row, or None where there is none or it is leaving; who may see it is the caller's to know."""
+    columns = (orgs.c[name] for name in Org.__struct_fields__)
+    query = select(*columns).where(orgs.c.org_id == org_id, orgs.c.state != DISCONNECTING)
     async with store.read() as connection:
-        row = (await connection.execute(select(*columns).where(orgs.c.org_id == org_id))).mappings().one_or_none()
+        row = (await connection.execute(query)).mappings().one_or_none()
     return None if row is None else Org(**row)

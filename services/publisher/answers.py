@@ -13,7 +13,11 @@ Privacy = Literal["free-busy", "details"]
 
 
 class MailboxEntry(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
-    """A mailbox of an org, read or not. Without `as_of` and `version` nothing was ever published of it."""
+    """A mailbox of an org, read or not. Without `as_of` and `version` nothing was ever published of it.
+
+    An erased mailbox is named by its id. `waiting` says why its reading is to be tried again, `next_try_at` when that
+    is; `subscribed`: hints of changes are promised at present. `failures` counts those in a row.
+    """
 
     mailbox_id: MailboxId
     mailbox: Address
@@ -23,6 +27,10 @@ class MailboxEntry(PublicMessage, frozen=True, kw_only=True, omit_defaults=True)
     reason: Reason | None = None
     as_of: Moment | None = None
     version: Version | None = None
+    waiting: Reason | None = None
+    next_try_at: Moment | None = None
+    subscribed: bool = False
+    failures: Count = 0
 
 
 class MailboxPage(PublicMessage, frozen=True, kw_only=True):
@@ -112,8 +120,28 @@ class Reading(PublicMessage, frozen=True, kw_only=True):
     of: Count
 
 
+class Held(PublicMessage, frozen=True, kw_only=True):
+    """A removal of so many mailboxes at once that it waits for an operator's word."""
+
+    removal: Count
+    of: Count
+
+
+class Subscriptions(PublicMessage, frozen=True, kw_only=True):
+    """Of how many mailboxes Microsoft is asked to send hints, for how many it does; `reasons` counts why not."""
+
+    wanted: Count
+    live: Count
+    reasons: dict[str, Count]
+
+
 class OrgStatus(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
-    """How an org does. `errors` counts the mailboxes that cannot be read by their reasons."""
+    """How an org does. `errors` counts the mailboxes that cannot be read by their reasons.
+
+    In the state `attention` Microsoft turns the org away: `reason` and `sentence` say what its admin must do. `waiting`
+    counts the mailboxes whose reading is to be tried again by reasons. No mailbox is known as of an earlier instant
+    than `oldest_as_of`, of those that are read and known.
+    """
 
     org_id: OrgId
     state: str
@@ -126,3 +154,7 @@ class OrgStatus(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
     errors: dict[str, Count]
     first_reading: Reading
     enumeration: Enumeration | None = None
+    held: Held | None = None
+    waiting: dict[str, Count]
+    subscriptions: Subscriptions
+    oldest_as_of: Moment | None = None

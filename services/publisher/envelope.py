@@ -11,8 +11,11 @@ from shared.contracts.public import CloudEvent
 _ENCODER = msgspec.json.Encoder()
 
 
+NO_MAILBOX = "_"  # in the place of a mailbox's id in a routing key: of the whole org
+
+
 class Told(Struct, frozen=True, kw_only=True):
-    """One row of the update log; `body` is the event's data, encoded."""
+    """One row of the update log; `body` is the event's data, encoded. Without a mailbox id it is of the whole org."""
 
     position: int
     org_id: str
@@ -30,11 +33,12 @@ def announcement(told: Told) -> tuple[str, bytes, dict[str, str]]:
     """
     sequence = f"{told.position:019}"
     source = f"/v1/orgs/{told.org_id}"
+    subject = told.mailbox_id or told.org_id
     event = CloudEvent(
         id=sequence,
         source=source,
         type=cast("Any", told.type),
-        subject=told.mailbox_id,
+        subject=subject,
         time=moment(told.created_at),
         orgid=told.org_id,
         sequence=sequence,
@@ -46,6 +50,6 @@ def announcement(told: Told) -> tuple[str, bytes, dict[str, str]]:
         "cloudEvents_id": sequence,
         "cloudEvents_type": told.type,
         "cloudEvents_source": source,
-        "cloudEvents_subject": told.mailbox_id,
+        "cloudEvents_subject": subject,
     }
-    return f"{told.org_id}.{told.mailbox_id}", _ENCODER.encode(event), headers
+    return f"{told.org_id}.{told.mailbox_id or NO_MAILBOX}", _ENCODER.encode(event), headers

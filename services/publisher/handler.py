@@ -1,6 +1,5 @@
 """One reading in, nothing out: what is published goes by way of the update log, in the transaction that wrote it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.publisher.plan import Found, Outcome
@@ -15,13 +14,13 @@ Publish = Callable[[Found], Awaitable[Outcome]]
 Handle = Callable[[Message, Delivery], Awaitable[Done]]
 
 
-def batches(store: Store, *, woken: asyncio.Event) -> Callable[[Sequence[Found]], Awaitable[Sequence[Outcome]]]:
-    """Return what publishes one batch of readings and wakes the relay where something is to be told."""
+def batches(store: Store, *, wake: Callable[[], None]) -> Callable[[Sequence[Found]], Awaitable[Sequence[Outcome]]]:
+    """Return what publishes one batch of readings and calls `wake` where something is to be told."""
 
     async def batch(found: Sequence[Found]) -> Sequence[Outcome]:
         outcomes = await publish(store, found, now=clock.now())
         if Outcome.PUBLISHED in outcomes:
-            woken.set()
+            wake()
         return outcomes
 
     return batch

@@ -12,11 +12,12 @@ import msgspec
 from services.publisher.moments import moment
 from services.publisher.timeline import Timeline
 from shared.contracts.messages import PublicEvent
-from shared.contracts.public import AvailabilityUpdated, BusyBlock, EventDetails, MailboxRemoved, Span
+from shared.contracts.public import AvailabilityUpdated, BusyBlock, EventDetails, MailboxRemoved, OrgRemoved, Span
 from shared.contracts.values import Block, Coverage, Instant, Window
 
 UPDATED = "availability.updated.v1"
 REMOVED = "mailbox.removed.v1"
+ORG_REMOVED = "org.removed.v1"
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -30,6 +31,18 @@ def told_of_removal(last: Timeline, reason: str, *, now: Instant) -> dict[str, A
     """Return the row of the update log that tells consumers to drop a mailbox. `last` is what was published of it."""
     body = MailboxRemoved(org_id=last.org_id, mailbox_id=last.mailbox_id, mailbox=last.address, reason=reason)
     return _row(last, REMOVED, _ENCODER.encode(body), now)
+
+
+def told_of_departure(org_id: str, generation: int, *, now: Instant) -> dict[str, Any]:
+    """Return the row of the update log that tells consumers to drop an org. It is of no mailbox."""
+    return {
+        "org_id": org_id,
+        "mailbox_id": "",
+        "generation": generation,
+        "type": ORG_REMOVED,
+        "created_at": now,
+        "body": _ENCODER.encode(OrgRemoved(org_id=org_id)),
+    }
 
 
 def update(timeline: Timeline, span: Window) -> AvailabilityUpdated:

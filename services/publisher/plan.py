@@ -112,6 +112,8 @@ def _told(old: Timeline | None, new: Timeline, *, now: Instant) -> Iterable[dict
     shown = None if old is None or old.gone else old
     if not new.gone:
         return tuple(told_of_changes(new, changed(shown, new), now=now))
+    if new.erased:  # told by its id alone, again where an earlier removal named its address: that is deleted
+        shown = None if old is None or old.erased else msgspec.structs.replace(old, address=new.mailbox_id)
     if shown is None:  # consumers were never told of it, or know already that it left
         return ()
     last = msgspec.structs.replace(shown, generation=new.generation)

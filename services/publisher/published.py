@@ -1,6 +1,7 @@
 """Edge: reads the timelines that answer a question, by address or by mailbox id, never without the org.
 
-Details published under an older generation than the org's present one are not read: its policy may forbid them now.
+What the org's present policy may forbid is not answered: details that an older generation published, and anything that
+one older than `shown_from` did.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,13 +19,14 @@ from shared.store import Store
 from shared.tables import mailboxes, timelines, updates
 
 NOT_READ_YET = "not_read_yet"
+POLICY_CHANGED = "policy_changed"
 _GONE = sorted(bucket.value for bucket in GONE)
 
 
 class Shown(Struct, frozen=True):
     """What is published of a mailbox, and the place in the update log of its last update (0: none).
 
-    Without a timeline the mailbox is known and nothing was published of it yet, for `reason`.
+    Without a timeline the mailbox is known and nothing is shown of it, for `reason`.
     """
 
     timeline: Timeline | None
@@ -47,7 +49,7 @@ async def _by_name(connection: AsyncConnection, org: Org, names: Collection[str]
     query = select(timelines, last.label("position")).where(_named(timelines, org, names)).order_by(timelines.c.as_of)
     found: dict[str, Shown] = {}
     for row in (await connection.execute(query)).mappings():
-        shown = Shown(_allowed(from_row(dict(row)), org), row["position"] or 0)
+        shown = Shown(_allowed(from_row(dict(row)), org), row["position"] or 0, POLICY_CHANGED)
         found |= {row["mailbox_id"]: shown, row["address"]: shown}  # of two with one address the latest read counts
     return found
 
@@ -74,8 +76,9 @@ def _named(table: Table, org: Org, names: Collection[str]) -> ColumnElement[bool
     )
 
 
-def _allowed(timeline: Timeline, org: Org) -> Timeline:
-    if timeline.generation == org.generation:
-        return timeline
-    changes: dict[str, Any] = {"events": None}
-    return msgspec.structs.replace(timeline, **changes)
+def _allowed(timeline: Timeline, org: Org) -> Timeline | None:
+    """Return what may be shown of a timeline, None for nothing: a stricter policy came, and no reading since."""
+    if timeline.generation < org.shown_from:
+        return None
+    older: dict[str, Any] = {} if timeline.generation == org.generation else {"events": None}
+    return msgspec.structs.replace(timeline, **older)

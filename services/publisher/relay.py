@@ -1,20 +1,22 @@
 """Edge: the update log to the consumers' exchange, in order of position and at least once, by one replica at a time.
 
 It refuses to announce what an older generation published: a policy made stricter, or an end, has come since (rule 3).
+That is looked at under the publication lock, and what may be said is handed to the broker before the lock is free: once
+a raised generation is committed, nothing of the one before is sent, however long the broker was away.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.envelope import Told, announcement
 from services.publisher.news import UPDATED
 from shared import logs
 from shared.broker import Broker
+from shared.connections import IN_FORCE
 from shared.errors import Retry
 from shared.health import Health
 from shared.reach import reached
@@ -22,27 +24,46 @@ from shared.store import Store
 from shared.tables import orgs, updates
 from shared.tables import relay as cursors
 
+Event = tuple[str, bytes, dict[str, str]]
 NAME = "availability"
 PAGE = 300
 POLL = 0.5  # seconds until the log is looked at without having been woken
-LINGER = 0.025  # seconds the relay, woken, waits for more to tell at once
+LINGER = 0.025  # seconds the relay, woken, waits for more to tell at once, unless a live one came
 PATIENCE = 30.0  # seconds a page may wait for the broker before another replica may try
 
 
-class Page(Struct, frozen=True):
-    """Rows to announce, how many were looked at, and the position reached with them."""
+class Bell:
+    """How the writer in the same process wakes the relay; `hurry` where someone waits for what was written."""
 
-    told: tuple[Told, ...]
-    looked_at: int
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def ring(self, *, hurry: bool = False) -> None:
+        """Wake the relay."""
+        self.woken.set()
+        if hurry:
+            self.hurried.set()
+
+    def hush(self) -> None:
+        """Begin to listen anew."""
+        self.woken.clear()
+        self.hurried.clear()
+
+
+class Page(Struct, frozen=True):
+    """Rows of the log in order, and the position reached with them."""
+
+    rows: tuple[Told, ...]
     last: int
 
 
-async def relay(store: Store, broker: Broker, *, health: Health, woken: asyncio.Event, stop: asyncio.Event) -> None:
-    """Announce the update log until `stop` is set. `woken` is set by the writer in the same process."""
+async def relay(store: Store, broker: Broker, *, health: Health, bell: Bell, stop: asyncio.Event) -> None:
+    """Announce the update log until `stop` is set."""
     begun = False
     health.set("publisher.relay", ready=False)
     while not stop.is_set():
-        woken.clear()
+        bell.hush()
         looked_at = 0
         try:
             if not begun:
@@ -54,8 +75,8 @@ async def relay(store: Store, broker: Broker, *, health: Health, woken: asyncio.
             health.set("publisher.relay", ready=False)
             logs.get("publisher").warning("relay.paused", reason=pause.reason)
         if looked_at < PAGE:
-            await _until(woken, stop)
-            await asyncio.sleep(LINGER)
+            await _until(bell.woken, stop, seconds=POLL)
+            await _until(bell.hurried, stop, seconds=LINGER)
 
 
 async def begin(store: Store) -> None:
@@ -82,20 +103,20 @@ async def _page_in_turn(store: Store, broker: Broker) -> int:
         if position is None:
             return 0
         page = await _page(connection, position)
-        await _announce(broker, page.told)
+        await _announce(store, broker, page)
         await _advance(connection, page.last)
-    return page.looked_at
+    return len(page.rows)
 
 
 async def _page_alone(store: Store, broker: Broker) -> int:
-    """SQLite has one process and one writer: announce without holding its lock, then remember."""
+    """SQLite has one process and one writer: wait for the broker without holding its lock, then remember."""
     async with store.read() as connection:
         page = await _page(connection, (await connection.execute(_cursor())).scalar_one())
-    if page.looked_at:
-        await _announce(broker, page.told)
+    if page.rows:
+        await _announce(store, broker, page)
         async with store.write() as connection:
             await _advance(connection, page.last)
-    return page.looked_at
+    return len(page.rows)
 
 
 def _cursor() -> Select[int]:
@@ -103,37 +124,46 @@ def _cursor() -> Select[int]:
 
 
 async def _page(connection: AsyncConnection, position: int) -> Page:
-    query = (
-        select(updates, orgs.c.generation.label("present"))
-        .outerjoin(orgs, orgs.c.org_id == updates.c.org_id)
-        .where(updates.c.position > position)
-        .order_by(updates.c.position)
-        .limit(PAGE)
-    )
-    found = (await connection.execute(query)).all()
-    told = tuple(_told(row) for row in found if row.type != UPDATED or row.generation == row.present)
-    return Page(told, len(found), found[-1].position if found else position)
+    columns = [updates.c[name] for name in Told.__struct_fields__]
+    query = select(*columns).where(updates.c.position > position).order_by(updates.c.position).limit(PAGE)
+    rows = tuple(Told(**row) for row in (await connection.execute(query)).mappings())
+    return Page(rows, rows[-1].position if rows else position)
 
 
-def _told(row: Row[Any]) -> Told:
-    return Told(
-        position=row.position,
-        org_id=row.org_id,
-        mailbox_id=row.mailbox_id,
-        type=row.type,
-        created_at=row.created_at,
-        body=row.body,
-    )
-
-
-async def _announce(broker: Broker, rows: Sequence[Told]) -> None:
-    if not rows:
+async def _announce(store: Store, broker: Broker, page: Page) -> None:
+    """Announce a page. Where the broker was not there to take it, look anew at what may be said by then."""
+    if not page.rows:
         return
+    letters = {told.position: announcement(told) for told in page.rows}
     try:
         async with asyncio.timeout(PATIENCE):
-            await broker.announce([announcement(told) for told in rows])
+            while not await _handed_over(store, broker, letters):
+                pass
     except OSError as error:  # TimeoutError is one of them
         raise Retry("broker_unavailable", counted=False) from error
+
+
+async def _handed_over(store: Store, broker: Broker, letters: Mapping[int, Event]) -> bool:
+    """Hand to the broker what may be announced, under the lock that raising a generation takes; wait without it."""
+    async with store.write() as connection:
+        await store.publication_lock(connection)
+        allowed = await _allowed(connection, min(letters), max(letters))
+        if not (events := [letters[position] for position in allowed if position in letters]):
+            return True
+        confirmed = broker.announce(events)
+    return await confirmed
+
+
+async def _allowed(connection: AsyncConnection, first: int, last: int) -> Sequence[int]:
+    """Return the positions that may be announced: what still stands in the log, updates only of what is in force."""
+    in_force = and_(orgs.c.generation == updates.c.generation, orgs.c.state.in_(IN_FORCE))
+    query = (
+        select(updates.c.position)
+        .outerjoin(orgs, orgs.c.org_id == updates.c.org_id)
+        .where(updates.c.position.between(first, last), or_(updates.c.type != UPDATED, in_force))
+        .order_by(updates.c.position)
+    )
+    return (await connection.execute(query)).scalars().all()
 
 
 async def _advance(connection: AsyncConnection, position: int) -> None:
@@ -141,11 +171,11 @@ async def _advance(connection: AsyncConnection, position: int) -> None:
     await connection.execute(ahead.values(position=position))
 
 
-async def _until(woken: asyncio.Event, stop: asyncio.Event) -> None:
-    """Wait to be woken, for the next poll, or for the end."""
-    waiting = [asyncio.ensure_future(woken.wait()), asyncio.ensure_future(stop.wait())]
+async def _until(rung: asyncio.Event, stop: asyncio.Event, *, seconds: float) -> None:
+    """Wait for an event, for the time to be over, or for the end."""
+    waiting = [asyncio.ensure_future(rung.wait()), asyncio.ensure_future(stop.wait())]
     try:
-        await asyncio.wait(waiting, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in waiting:
             task.cancel()

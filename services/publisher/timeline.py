@@ -19,6 +19,8 @@ _ENCODER = msgspec.json.Encoder()
 
 GONE = frozenset({Bucket.REMOVED, Bucket.EXCLUDED, Bucket.GUEST, Bucket.NO_MAILBOX, Bucket.ON_PREMISES})
 
+ERASED = "erased"  # the reason of a mailbox of which nothing but its id may be kept
+
 
 class Timeline(Struct, frozen=True, kw_only=True):
     """A mailbox as published: `events` is None under free/busy, `reason` a fixed word where coverage is unknown."""
@@ -41,6 +43,11 @@ class Timeline(Struct, frozen=True, kw_only=True):
     def gone(self) -> bool:
         """Say whether this is a gravestone: the mailbox is not read (any more)."""
         return self.bucket in GONE
+
+    @property
+    def erased(self) -> bool:
+        """Say whether nothing but the mailbox's id may be kept, or told."""
+        return self.gone and self.reason == ERASED
 
 
 def covered(snapshot: AvailabilitySnapshot) -> Timeline:

@@ -4,8 +4,9 @@ It refuses to write without reading the orgs' generations in that same transacti
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import bindparam, delete, select, tuple_
+from sqlalchemy import Delete, bindparam, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.news import UPDATED
@@ -18,12 +19,10 @@ from shared.store import Store
 from shared.tables import timelines, updates
 
 _KEY = ("org_id", "mailbox_id")
-_OLDER = delete(updates).where(  # a removal stays: consumers must hear of it under any policy
-    updates.c.org_id == bindparam("k_org"),
-    updates.c.mailbox_id == bindparam("k_mailbox"),
-    updates.c.generation < bindparam("k_generation"),
-    updates.c.type == UPDATED,
-)
+_OF_MAILBOX = (updates.c.org_id == bindparam("k_org"), updates.c.mailbox_id == bindparam("k_mailbox"))
+_CHANGES = delete(updates).where(*_OF_MAILBOX, updates.c.type == UPDATED)  # a removal stays: consumers must hear of it
+_OLDER = _CHANGES.where(updates.c.generation < bindparam("k_generation"))
+_EVERYTHING = delete(updates).where(*_OF_MAILBOX)
 
 
 async def publish(store: Store, found: Sequence[Found], *, now: Instant) -> tuple[Outcome, ...]:
@@ -36,7 +35,7 @@ async def publish(store: Store, found: Sequence[Found], *, now: Instant) -> tupl
         present = await generations(connection, {item.org_id for item in found})
         held = await _held(connection, {key_of(item) for item in found if item.org_id in present})
         planned = plan(found, present, held, now=now)
-        await _forget_older(connection, planned, held)
+        await _forget(connection, planned, held)
         await _carry_out(store, connection, planned)
     return planned.outcomes
 
@@ -49,15 +48,23 @@ async def _held(connection: AsyncConnection, keys: set[Key]) -> dict[Key, Timeli
     return {(row["org_id"], row["mailbox_id"]): from_row(row) for row in rows}  # type: ignore[arg-type]
 
 
-async def _forget_older(connection: AsyncConnection, planned: Plan, held: dict[Key, Timeline]) -> None:
-    """Delete what older generations told of a mailbox that a newer one speaks of: its policy may forbid that now."""
-    keys = [
-        {"k_org": timeline.org_id, "k_mailbox": timeline.mailbox_id, "k_generation": timeline.generation}
-        for timeline in planned.timelines
-        if (old := held.get((timeline.org_id, timeline.mailbox_id))) and old.generation < timeline.generation
-    ]
-    if keys:
-        await connection.execute(_OLDER, keys)
+async def _forget(connection: AsyncConnection, planned: Plan, held: dict[Key, Timeline]) -> None:
+    """Delete what was told before and must not be told any more, nor kept.
+
+    Of a mailbox that left a late consumer hears only that; of an erased one no earlier removal stays either, for it
+    names the address. What an older generation told the policy may forbid now.
+    """
+    keys: dict[Delete, list[dict[str, Any]]] = {_EVERYTHING: [], _CHANGES: [], _OLDER: []}
+    for timeline in planned.timelines:
+        key = {"k_org": timeline.org_id, "k_mailbox": timeline.mailbox_id}
+        old = held.get((timeline.org_id, timeline.mailbox_id))
+        if timeline.gone:
+            keys[_EVERYTHING if timeline.erased else _CHANGES].append(key)
+        elif old is not None and old.generation < timeline.generation:
+            keys[_OLDER].append({**key, "k_generation": timeline.generation})
+    for statement, rows in keys.items():
+        if rows:
+            await connection.execute(statement, rows)
 
 
 async def _carry_out(store: Store, connection: AsyncConnection, planned: Plan) -> None:

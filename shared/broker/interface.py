@@ -75,8 +75,14 @@ class Broker(Protocol):
     async def publish(self, messages: Sequence[Message | Outgoing]) -> None:
         """Return once every message is confirmed, trying across reconnects. Raises Unroutable."""
 
-    async def announce(self, events: Sequence[tuple[str, bytes, dict[str, str]]]) -> None:
-        """Send (routing key, body, headers) to consumers' exchange; confirmed, though nobody need listen."""
+    def announce(self, events: Sequence[tuple[str, bytes, dict[str, str]]]) -> Awaitable[bool]:
+        """Hand (routing key, body, headers) for consumers' exchange to the broker before returning; nobody need listen.
+
+        Waiting gives True once all are confirmed. Where the broker is not there to take them at this moment nothing is
+        sent, now or later: waiting gives False as soon as it is there, and what may be said by then is to be announced
+        anew. Waiting raises ConnectionError where the connection is lost first, and Halt where the broker refuses us.
+        """
+        ...
 
     async def run(self, consumers: Sequence[Consumer], *, service: str, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, then finish what is in hand and return. Raises Halt when a handler does."""
@@ -94,6 +100,15 @@ class Broker(Protocol):
 
     async def drop(self, parked_id: str) -> bool:
         """Delete a dead letter for good; False where there is no such dead letter."""
+        ...
+
+    async def forget(self, org_id: str, service: str, *, parked: bool = False, generation: int | None = None) -> int:
+        """Remove an org's messages from a service's queues and delays, on request its dead letters; return how many.
+
+        Each queue is gone through once, as deep as it is at the start; other orgs' messages keep their order, though
+        they cannot be consumed meanwhile. `generation`: only messages up to it, so that one connected anew is spared.
+        Raises Retry (not counted) where the broker cannot be reached; what was removed by then stays removed.
+        """
         ...
 
     async def depth(self, queue: str) -> int:

@@ -7,13 +7,16 @@ from typing import Any
 
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from shared.broker.address import Address
 from shared.broker.declare import HEARTBEAT
+from shared.broker.wire import Letter
+from shared.errors import Halt
 
 _PATIENCE = 20.0  # seconds for any answer
 _LEAVING = 2.0
+_FOR_GOOD = {403, 406}  # no right to the exchange, or a body it will not take: the same again would fare the same
 
 
 class _Connection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
@@ -77,6 +80,25 @@ def _parameters(address: Address) -> pika.ConnectionParameters:
     )
 
 
+def properties(letter: Letter) -> pika.BasicProperties:
+    """Return a letter's AMQP properties."""
+    return pika.BasicProperties(
+        content_type=letter.content_type,
+        delivery_mode=2,
+        headers=dict(letter.headers),
+        message_id=letter.message_id,
+        timestamp=letter.timestamp,
+        type=letter.message_type or None,
+    )
+
+
+def broken(reason: BaseException) -> Exception:
+    """Return the error for what was under way when a channel ended: Halt where the same again would fare the same."""
+    if isinstance(reason, ChannelClosedByBroker) and reason.reply_code in _FOR_GOOD:
+        return Halt("broker_refused", str(reason.reply_code))
+    return ConnectionError(type(reason).__name__)
+
+
 async def channel(connection: AsyncioConnection, lost: "asyncio.Future[BaseException]") -> Any:
     """Return an open channel; when it ends, the connection does, and `lost` says why."""
     opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -103,6 +125,12 @@ async def ask(channel: Any, method: Callable[..., object], **arguments: object) 
     channel.add_on_close_callback(on_end)
     method(callback=partial(_resolve, answered), **arguments)
     return await asyncio.wait_for(answered, _PATIENCE)
+
+
+async def depth(channel: Any, queue: str) -> int:
+    """Return how many messages wait in a queue, in nobody's hand. Raises ConnectionError, AMQPError."""
+    frame = await ask(channel, channel.queue_declare, queue=queue, passive=True)
+    return int(frame.method.message_count)
 
 
 def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:

@@ -4,11 +4,12 @@ There are no confirms to wait for; whether a letter can be routed is read off ou
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from queue import Empty
 from typing import Any
 
 from shared.broker import topology
+from shared.broker.forgetting import Unwanted
 from shared.broker.interface import Unroutable
 from shared.broker.source import Source
 from shared.broker.space import Space
@@ -32,6 +33,18 @@ class Memory:
             if letter.mandatory and topology.queue_of(letter.exchange, letter.routing_key) is None:
                 raise Unroutable(letter.routing_key)
             self._space.put(letter)
+
+    def announce(self, letters: Sequence[Letter]) -> Awaitable[bool]:
+        """Publish to consumers at once; there is no broker to wait for."""
+        for letter in letters:
+            self._space.put(letter)
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        taken.set_result(True)
+        return taken
+
+    async def forget(self, queue: str, unwanted: Unwanted) -> int:
+        """Remove what is not wanted from a queue, and return how many."""
+        return self._space.forget(queue, unwanted)
 
     def consume(self, wanted: Mapping[str, int], take: Callable[[Taken], None]) -> "Consumption":
         """Begin deliveries."""

@@ -45,6 +45,7 @@ def letter(taken: Taken, fate: Park, *, now: Instant) -> Letter:
         "message_id": taken.message_id,
         "message_type": taken.message_type,
         "org_id": wire.word(taken.headers.get("org_id")),
+        "generation": wire.whole(taken.headers.get("generation")),
         "published_at": taken.timestamp,
     }
     return Letter(
@@ -77,6 +78,8 @@ def replayed(taken: Taken) -> Letter:
     headers: dict[str, str | int] = {"attempt": 1}
     if org_id := wire.word(taken.headers.get("org_id")):
         headers["org_id"] = org_id
+    if generation := wire.whole(taken.headers.get("generation")):
+        headers["generation"] = generation
     return Letter(
         exchange="",
         routing_key=str(taken.headers.get("queue", "")),
@@ -95,7 +98,7 @@ async def listed(browser: Browser, send: Send, limit: int) -> list[Parked]:
         async for taken in every(browser):
             seen[taken.message_id] = told(taken)
             if taken.deliveries >= RENEW:
-                await send((_renewed(taken),))
+                await send((renewed(taken),))
                 browser.settle(taken)
             if len(seen) >= limit:
                 break
@@ -140,7 +143,8 @@ async def closing(browser: Browser) -> AsyncIterator[None]:
         await browser.close()
 
 
-def _renewed(taken: Taken) -> Letter:
+def renewed(taken: Taken) -> Letter:
+    """Return a copy of a dead letter that nobody has looked at yet."""
     kept = {name: value for name, value in taken.headers.items() if not name.startswith("x-")}
     return Letter(
         exchange="",

@@ -10,16 +10,14 @@ from itertools import takewhile
 from typing import Any
 
 import pika
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPError
 
-from shared import logs
-from shared.broker import backoff, link
+from shared.broker import backoff, keeping, link
 from shared.broker.address import Address
 from shared.broker.interface import Unroutable
 from shared.broker.wire import Letter
 from shared.errors import Halt
 
-_FOR_GOOD = {403, 406}  # no right to the exchange, or a body it will not take: the same again would fare the same
 UNCONFIRMED = 256  # letters in flight; more bring nothing, fewer cost much
 
 
@@ -30,14 +28,7 @@ class _Entry:
         self.letter = letter
         self.confirmed = confirmed
         self.returned = False
-        self.properties = pika.BasicProperties(
-            content_type=letter.content_type,
-            delivery_mode=2,
-            headers=dict(letter.headers),
-            message_id=letter.message_id,
-            timestamp=letter.timestamp,
-            type=letter.message_type or None,
-        )
+        self.properties = link.properties(letter)
 
 
 class Publisher:
@@ -55,13 +46,12 @@ class Publisher:
         self._connection: Any = None
         self._keeper: asyncio.Task[None] | None = None
         self._over: BaseException | None = None
-        self._log = logs.get("broker")
 
     async def send(self, letters: Sequence[Letter]) -> None:
         """Return once every letter is confirmed. Raises Unroutable, or Halt where the broker refuses us by name."""
         loop = asyncio.get_running_loop()
         if self._keeper is None and self._over is None:
-            self._keeper = loop.create_task(self._keep())
+            self._keeper = loop.create_task(keeping.keep(self._opened, self._on_lost))
             self._keeper.add_done_callback(self._on_end)
         confirmed: list[asyncio.Future[None]] = []
         try:
@@ -108,38 +98,21 @@ class Publisher:
         except AMQPError:  # the loss is on its way to _keep, which publishes all of _sent again
             self._channel = None
 
-    async def _keep(self) -> None:
-        failures, ever = 0, False
-        while True:
-            try:
-                await self._prepare()
-                lost = await self._open()
-            except (*backoff.Trouble, AMQPError) as error:
-                if backoff.refused(error) and not ever:
-                    self._give_up(Halt("broker_refused"))
-                    return
-                failures += 1
-                after = backoff.pause(failures)
-                self._log.warning("publisher.failed", error_type=type(error).__name__, after=round(after, 2))
-                await asyncio.sleep(after)
-                continue
-            failures, ever = 1, True
-            self._repost()
-            reason = await lost
-            self._channel = None
-            if isinstance(reason, ChannelClosedByBroker) and reason.reply_code in _FOR_GOOD:
-                self._fail(Halt("broker_refused", str(reason.reply_code)))
-            self._log.warning("publisher.lost", error_type=type(reason).__name__)
-            await asyncio.sleep(backoff.pause(failures))
-
-    async def _open(self) -> "asyncio.Future[BaseException]":
+    async def _opened(self) -> "asyncio.Future[BaseException]":
+        await self._prepare()
         await link.close(self._connection)
         self._connection, lost = await link.connect(self._address)
         channel = await link.channel(self._connection, lost)
         channel.add_on_return_callback(self._on_return)
         await link.ask(channel, channel.confirm_delivery, ack_nack_callback=self._on_confirm)
         self._channel = channel
+        self._repost()
         return lost
+
+    def _on_lost(self, reason: BaseException) -> None:
+        self._channel = None
+        if isinstance(error := link.broken(reason), Halt):
+            self._fail(error)
 
     def _repost(self) -> None:
         """Publish again what was sent and not confirmed, then what came meanwhile, in order, as far as it is awaited.

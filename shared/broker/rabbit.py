@@ -1,15 +1,20 @@
 """The engine for RabbitMQ: consuming through kombu, publishing and looking through pika, a connection each."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from pika.exceptions import AMQPError
 from pika.spec import Basic
 
 from shared.broker import declare, link
 from shared.broker.address import Address
+from shared.broker.announcer import Announcer
 from shared.broker.consumption import Consumption
+from shared.broker.forgetting import Unwanted
 from shared.broker.publisher import Publisher
+from shared.broker.sweeping import swept
 from shared.broker.wire import Letter, Taken
 
 _PATIENCE = 20.0  # seconds for any answer
@@ -22,11 +27,28 @@ class Rabbit:
         """Connect when first asked for something."""
         self._address = address
         self._publisher = Publisher(address, self._declare)
+        self._announcer = Announcer(address, self._declare)
         self._declared = False
 
     async def send(self, letters: Sequence[Letter]) -> None:
         """Return once every letter is confirmed. Raises Unroutable, or Halt where the broker refuses us by name."""
         await self._publisher.send(letters)
+
+    def announce(self, letters: Sequence[Letter]) -> Awaitable[bool]:
+        """Hand letters to the broker now, or not at all: see Broker.announce."""
+        return self._announcer.announce(letters)
+
+    async def forget(self, queue: str, unwanted: Unwanted) -> int:
+        """Remove what is not wanted from a queue, and return how many. Raises OSError."""
+        if not self._declared:
+            await self._declare()
+        connection, lost = await link.connect(self._address)
+        try:
+            return await swept(await link.channel(connection, lost), queue, unwanted, send=self.send)
+        except AMQPError as error:  # lost since the last answer
+            raise ConnectionError(type(error).__name__) from error
+        finally:
+            await link.close(connection)
 
     def consume(self, wanted: Mapping[str, int], take: Callable[[Taken], None]) -> Consumption:
         """Begin deliveries."""
@@ -49,14 +71,13 @@ class Rabbit:
             await self._declare()
         connection, lost = await link.connect(self._address)
         try:
-            channel = await link.channel(connection, lost)
-            frame = await link.ask(channel, channel.queue_declare, queue=queue, passive=True)
-            return int(frame.method.message_count)
+            return await link.depth(await link.channel(connection, lost), queue)
         finally:
             await link.close(connection)
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._announcer.close()
         await self._publisher.close()
 
     async def _declare(self) -> None:
@@ -65,7 +86,7 @@ class Rabbit:
 
 
 class _Browser:
-    """A queue taken message by message; closing its channel puts back what was not settled, in order."""
+    """A queue taken message by message; closing puts back what was not settled, in order."""
 
     alive = True
 
@@ -101,7 +122,9 @@ class _Browser:
         self._channel.basic_ack(taken.tag)
 
     async def close(self) -> None:
-        """Put back whatever was not settled."""
+        """Put back whatever was not settled, at once: a channel that ends puts it back in any order."""
+        with suppress(AMQPError):
+            self._channel.basic_nack(0, multiple=True, requeue=True)
         await link.close(self._connection)
 
     def _on_answer(self, *answer: Any) -> None:

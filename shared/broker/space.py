@@ -6,7 +6,7 @@ consumes a queue is told when something is put there.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ class Space:
         self.wakers: dict[str, set[Callable[[], None]]] = defaultdict(set)
         self.users = 0
         self.closed = False
-        self._resting: dict[asyncio.TimerHandle, str] = {}
+        self._resting: dict[asyncio.TimerHandle, tuple[str, Letter]] = {}
         self._transport = _transport(self)
         self._connection = self.connect()
         self._channel = self._connection.channel()
@@ -46,8 +46,23 @@ class Space:
 
     def depth(self, queue: str) -> int:
         """Return how many messages wait or rest there."""
-        resting = sum(rung == queue for rung in self._resting.values())
+        resting = sum(rung == queue for rung, _ in self._resting.values())
         return resting + int(Queue(queue)(self._channel).queue_declare(passive=True).message_count)
+
+    def forget(self, queue: str, unwanted: Callable[[Mapping[str, Any]], bool]) -> int:
+        """Remove from what waits or rests in a queue all whose headers are not wanted, and return how many."""
+        waiting = self._channel.queues[queue].queue  # a deque; whoever consumes runs in this thread
+        resting = [
+            timer for timer, (rung, letter) in self._resting.items() if rung == queue and unwanted(letter.headers)
+        ]
+        kept = [message for message in waiting if not unwanted(message["headers"])]
+        removed = len(resting) + len(waiting) - len(kept)
+        waiting.clear()
+        waiting.extend(kept)
+        for timer in resting:
+            timer.cancel()
+            del self._resting[timer]
+        return removed
 
     def close(self) -> None:
         """Forget everything; the space is not to be used again."""
@@ -85,7 +100,7 @@ class Space:
 
         seconds = whole(letter.headers.get("not_before")) / 1000 - clock.exact()
         timer = asyncio.get_running_loop().call_later(max(0.0, seconds), arrive)
-        self._resting[timer] = str(topology.queue_of(letter.exchange, letter.routing_key))
+        self._resting[timer] = str(topology.queue_of(letter.exchange, letter.routing_key)), letter
 
 
 def _transport(space: Space) -> type[memory.Transport]:

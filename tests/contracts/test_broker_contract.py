@@ -21,6 +21,7 @@ from shared.broker import (
 )
 from shared.contracts.messages import (
     CalendarSnapshot,
+    GraphConnection,
     MailboxEnumerate,
     MailboxRead,
     Message,
@@ -168,8 +169,18 @@ async def test_a_letter_the_broker_cannot_route_is_refused(broker: Broker) -> No
 
 
 async def test_announcing_succeeds_though_nobody_listens(broker: Broker, seen: Seen) -> None:
-    await broker.announce([("availability.acme.m1", b"{}", {"id": "1", "type": "availability.updated.v1"})])
-    assert seen[0][0] == "availability"
+    event = ("availability.acme.m1", b"{}", {"id": "1", "type": "availability.updated.v1"})
+    while not await broker.announce([event]):
+        assert seen == []
+    assert [where for where, _, _ in seen] == ["availability"]
+
+
+async def test_an_announcement_is_with_the_broker_before_anything_else_happens(broker: Broker, seen: Seen) -> None:
+    while not await broker.announce([]):
+        pass
+    handed_over = broker.announce([("acme.m1", b"{}", {"id": str(number)}) for number in range(400)])
+    assert await asyncio.wait_for(handed_over, 10)
+    assert [headers["id"] for _, _, headers in seen] == [str(number) for number in range(400)]
 
 
 async def test_a_handlers_messages_are_published_before_it_commits_and_acknowledged_last(broker: Broker) -> None:
@@ -498,3 +509,108 @@ async def test_a_message_of_the_platform_arrives_with_its_defaults(broker: Broke
     async with working(broker, handle, queue="authorizer.orgs"):
         await until(lambda: handle.count == 1)
     assert isinstance(handle.messages[0], OrgConnected)
+
+
+def of(org_id: str, number: int, *, live: bool = False, generation: int = 3) -> MailboxRead:
+    return MailboxRead(org_id=org_id, generation=generation, mailbox_id="m", since=number, live=live)
+
+
+async def rejected(broker: Broker, *messages: Message) -> None:
+    """Have messages parked."""
+    before = await broker.depth("busyline.parked")
+    handle = Recorder(*[Reject("test_reason") for _ in messages])
+    await broker.publish(messages)
+    async with working(broker, handle):
+        await until(lambda: has_parked(broker, before + len(messages)))
+
+
+async def test_forgetting_an_org_removes_all_that_waits_or_rests_for_one_service(broker: Broker) -> None:
+    elsewhere = MailboxEnumerate(org_id="acme", generation=3, run="0" * 32)
+    await broker.publish([of("acme", 1), of("acme", 2, live=True), elsewhere, of("beta", 3)])
+    await broker.publish([Outgoing(of("acme", 4), 30), Outgoing(of("acme", 5), 700), Outgoing(of("beta", 6), 700)])
+    await broker.publish([OrgConnected(org_id="acme", connection=GraphConnection(tenant_id="t"))])
+    assert await broker.forget("acme", "fetcher") == 5
+    depths = {
+        queue: await broker.depth(queue)
+        for queue in (BACKFILL, "fetcher.live", ENUMERATE, "fetcher.delayed.10s", "fetcher.delayed.60s")
+    }
+    await until(lambda: _depth_is(broker, BACKFILL, 1))
+    await until(lambda: _depth_is(broker, "fetcher.delayed.60s", 1))
+    assert (depths["fetcher.live"], depths[ENUMERATE], depths["fetcher.delayed.10s"]) == (0, 0, 0)
+    assert await broker.depth("authorizer.orgs") == 1
+    assert await broker.forget("acme", "fetcher") == 0
+
+
+async def test_what_other_orgs_have_waiting_keeps_its_order_when_one_is_forgotten(broker: Broker) -> None:
+    await broker.publish([of("acme" if number % 3 else "beta", number) for number in range(60)])
+    assert await broker.forget("acme", "fetcher") == 40
+    handle = Recorder()
+    async with working(broker, handle, in_flight=1):
+        await until(lambda: handle.count == 20)
+    assert [number_of(message) for message in handle.messages] == list(range(0, 60, 3))
+    assert await drained(broker)
+
+
+async def test_an_org_is_forgotten_up_to_a_generation_where_one_is_given(broker: Broker) -> None:
+    await broker.publish([of("acme", 1, generation=3), of("acme", 2, generation=4)])
+    await rejected(broker, of("acme", 3, generation=3), of("acme", 4, generation=4))
+    assert await broker.forget("acme", "fetcher", generation=3, parked=True) == 1
+    assert await has_parked(broker, 1)
+
+
+async def test_dead_letters_are_forgotten_on_request_only(broker: Broker) -> None:
+    await rejected(broker, of("acme", 1), of("beta", 2), of("acme", 3))
+    assert await broker.forget("acme", "fetcher") == 0
+    assert await broker.forget("acme", "fetcher", parked=True) == 2
+    assert [letter.org_id for letter in await broker.parked()] == ["beta"]
+
+
+async def test_an_org_is_forgotten_while_others_consume_and_publish_and_nothing_of_theirs_is_lost(
+    broker: Broker, broker_url: str
+) -> None:
+    other = open_broker(broker_url, limits=LIMITS)
+    handle = Recorder()
+    total, enough = 0, asyncio.Event()
+
+    async def publish_until_enough() -> None:
+        nonlocal total
+        while not enough.is_set():
+            await other.publish([of("beta", total + number) for number in range(20)])
+            total += 20
+            await asyncio.sleep(0.01)
+
+    try:
+        await broker.publish([of("acme" if number % 2 else "gone", number) for number in range(400)])
+        async with working(other, handle, in_flight=4):
+            publishing = asyncio.create_task(publish_until_enough())
+            await until(lambda: handle.count > 40)
+            for org_id in ("acme", "gone", "acme", "gone"):
+                await broker.forget(org_id, "fetcher")
+            enough.set()
+            await publishing
+            await until(lambda: drained(broker))
+            await until(lambda: len(numbers_of("beta", handle)) == total)
+    finally:
+        await other.close()
+    assert numbers_of("beta", handle) == set(range(total))
+
+
+def numbers_of(org_id: str, handle: Recorder) -> set[int]:
+    return {number_of(message) for message in handle.messages if message.org_id == org_id}
+
+
+async def test_forgetting_often_brings_no_other_orgs_message_near_a_delivery_limit(broker: Broker) -> None:
+    await broker.publish([of("beta", number) for number in range(3)])
+    for _ in range(LIMITS.deliveries + 5):
+        assert await broker.forget("acme", "fetcher") == 0
+        await until(lambda: _depth_is(broker, BACKFILL, 3))
+    handle = Recorder()
+    async with working(broker, handle):
+        await until(lambda: handle.count == 3)
+    assert {delivery.attempt for delivery in handle.deliveries} == {1}
+    assert await has_parked(broker, 0)
+
+
+async def test_a_service_without_a_queue_has_nothing_to_forget(broker: Broker) -> None:
+    with pytest.raises(ValueError, match="no such service"):
+        await broker.forget("acme", "somebody")

@@ -7,12 +7,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
-from deploy.sandbox import Fault, FaultKind
+from deploy.sandbox import MISSED, REAUTHORIZE, REMOVED, Fault, FaultKind
 from deploy.sandbox.answers import Answer
+from deploy.sandbox.calendar import Item
 from deploy.sandbox.directory import GROUP_ALL
-from tests.unit.sandbox.asking import BASE, WINDOW, Caller, caller, decoded
+from deploy.sandbox.posting import Letter, Reply
+from tests.unit.sandbox.asking import BASE, NOW, WINDOW, Caller, caller, decoded
+from tests.unit.sandbox.listening import ONE, URL, Listener, create, subscribed, wish
 
 CHECK = Path(__file__).parents[2] / ".." / "shared" / "data" / "graph" / "check.py"
 pytestmark = pytest.mark.skipif(not CHECK.exists(), reason="needs ../shared/data/graph")
@@ -151,3 +155,96 @@ async def test_metadata_fits_its_schema(check: ModuleType, asking: Caller, tenan
     wrong, unknown = check.check(decoded(answer), schema, check.EXTRA, "extra:")
     assert wrong == []
     assert set(unknown) <= {".response_types_supported", ".id_token_signing_alg_values_supported"}
+
+
+async def listening(asking: Caller) -> Listener:
+    listener = Listener(asking)
+    await subscribed(asking, lifecycleNotificationUrl=f"{URL}/life", prefer='IdType="ImmutableId"')
+    return listener
+
+
+async def test_subscriptions_fit_the_schemas_of_their_paths(check: ModuleType, asking: Caller) -> None:
+    listener = Listener(asking)
+    renewal = b'{"expirationDateTime":"2026-11-23T18:23:45.9356913Z"}'
+    sent = json.dumps(wish(lifecycleNotificationUrl=f"{URL}/life")).encode()
+    made = await asking.ask("POST", "/subscriptions", body=sent)
+    one = decoded(made)["id"]
+    answers = [
+        ("/subscriptions", "post", 201, made),
+        ("/subscriptions", "get", 200, await asking.ask("GET", "/subscriptions?$top=5")),
+        ("/subscriptions/{subscription-id}", "get", 200, await asking.ask("GET", f"/subscriptions/{one}")),
+        (
+            "/subscriptions/{subscription-id}",
+            "patch",
+            200,
+            await asking.ask("PATCH", f"/subscriptions/{one}", body=renewal),
+        ),
+    ]
+    for path, method, status, answer in answers:
+        schema = check.op_schema(path, method, status)
+        assert (answer.status, check.check(decoded(answer), schema, check.API, "api:")) == (status, ([], []))
+        assert decoded(answer)["@odata.context"].startswith(f"{BASE}/v1.0/$metadata#subscriptions")
+    ended = [
+        ("/subscriptions/{subscription-id}/reauthorize", "post", f"/subscriptions/{one}/reauthorize"),
+        ("/subscriptions/{subscription-id}", "delete", f"/subscriptions/{one}"),
+    ]
+    for path, method, url in ended:
+        answer = await asking.ask(method.upper(), url)
+        assert (answer.status, answer.body) == (204, b"")
+        assert check.op_schema(path, method, 204) is None
+    await listener.close()
+
+
+async def test_refused_subscriptions_fit_the_schema_but_for_the_date(check: ModuleType, asking: Caller) -> None:
+    schema = {"$ref": "#/components/schemas/microsoft.graph.ODataErrors.ODataError"}
+    listener = await listening(asking)
+    again = await create(asking)
+    late = await create(asking, expirationDateTime="2027-11-20T00:00:00Z")
+    nobody = await create(asking, mailbox="nobody@sandbox.example")
+    listener.asking.state.post = silence
+    unanswered = await create(asking, changeType="deleted")
+    for status, (answered, body) in zip((409, 400, 404, 400), (again, late, nobody, unanswered), strict=True):
+        assert answered == status
+        body["error"]["innerError"]["date"] += "Z"  # the schema demands a Z that the wire does not have
+        assert check.check(body, schema, check.API, "api:") == ([], [])
+    await listener.close()
+
+
+async def silence(_: Letter) -> Reply:
+    return Reply()
+
+
+async def test_every_notification_fits_the_schema(check: ModuleType, asking: Caller) -> None:
+    listener = await listening(asking)
+    event = asking.changes.add_event(ONE, Item(item_id="", start=NOW, end=NOW + 60))
+    asking.changes.move_event(ONE, event, seconds=60)
+    asking.changes.delete_event(ONE, event)
+    asking.changes.notifications.forge(ONE, unknown=True)
+    for said in (MISSED, REAUTHORIZE, REMOVED):
+        await listener.settled()
+        asking.changes.notifications.lifecycle(ONE, said)
+    await listener.settled()
+    schema = {"$ref": "#/components/schemas/microsoft.graph.changeNotificationCollection"}
+    bodies = [msgspec.json.decode(letter.body) for letter in listener.letters if letter.body]
+    assert sum(len(body["value"]) for body in bodies) == 7
+    for body in bodies:
+        assert check.check(body, schema, check.API, "api:") == ([], [])
+    await listener.close()
+
+
+def keys(value: Any) -> Any:
+    """Return the names in a value, at every depth."""
+    return {name: keys(inner) for name, inner in value.items()} if isinstance(value, dict) else None
+
+
+@pytest.mark.parametrize("example", ["notification-created", "lifecycle-missed", "lifecycle-subscriptionRemoved"])
+async def test_a_notification_has_the_names_of_the_example(asking: Caller, example: str) -> None:
+    printed = json.loads((CHECK.parent / "examples" / f"{example}.json").read_text())["payload"]["value"][0]
+    listener = await listening(asking)
+    if "lifecycleEvent" in printed:
+        asking.changes.notifications.lifecycle(ONE, printed["lifecycleEvent"])
+    else:
+        asking.changes.add_event(ONE, Item(item_id="", start=NOW, end=NOW + 60))
+    await listener.settled()
+    assert keys(listener.notes[0]) == keys(printed)
+    await listener.close()

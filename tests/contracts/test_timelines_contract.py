@@ -28,6 +28,7 @@ from tests.unit.publisher.readings import (
     Copy,
     busy,
     connect,
+    erased,
     event,
     hourly,
     snapshot,
@@ -192,6 +193,46 @@ async def test_a_mailbox_that_left_is_told_once_and_nothing_of_it_is_kept(store:
     assert (grave.gone, grave.address, grave.blocks, grave.events) == (True, "", (), None)
 
 
+@pytest.mark.parametrize("bucket", LEFT)
+async def test_what_was_told_of_a_mailbox_before_it_left_is_deleted_with_it(store: Store, bucket: Bucket) -> None:
+    await connect(store)
+    await put(store, snapshot(events=(event(9, 10, "secret plan"),)), snapshot(mailbox_id="stays"))
+    await put(store, snapshot(busy(9, 10), version=2))
+    await put(store, unreadable(bucket, version=3))
+    assert [(type(told), told.mailbox_id) for told in await log(store)] == [
+        (AvailabilityUpdated, "stays"),
+        (MailboxRemoved, "m-0001"),
+    ]
+
+
+async def test_of_an_erased_mailbox_only_its_id_is_told_and_kept(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10), events=(event(9, 10, "secret plan"),)))
+    assert await put(store, erased(version=2)) == (PUBLISHED,)
+    assert await log(store) == [
+        MailboxRemoved(org_id="acme", mailbox_id="m-0001", mailbox="m-0001", reason="erased"),
+    ]
+    grave = await held(store)
+    assert (grave.address, grave.reason, grave.gone) == ("", "erased", True)
+    assert await bytes_of(store, b"example.com") == 0
+
+
+async def test_a_mailbox_erased_after_it_left_is_told_once_more_and_its_address_is_forgotten(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10)))
+    await put(store, unreadable(Bucket.REMOVED, version=2))
+    assert await bytes_of(store, b"example.com") == 1
+    assert await put(store, erased(version=3)) == (PUBLISHED,)
+    assert await put(store, erased(version=4)) == (UNCHANGED,)
+    assert await bytes_of(store, b"example.com") == 0
+
+
+async def bytes_of(store: Store, needle: bytes) -> int:
+    """Return how many rows of the log hold some bytes."""
+    async with store.read() as connection:
+        return sum(needle in body for body in (await connection.execute(select(updates.c.body))).scalars())
+
+
 async def test_a_late_reading_does_not_bring_a_mailbox_back_and_a_newer_one_does(store: Store) -> None:
     await connect(store)
     await put(store, snapshot(version=1))
@@ -224,7 +265,7 @@ async def test_orgs_with_equal_mailbox_ids_are_kept_apart(store: Store) -> None:
     await put(store, unreadable(Bucket.REMOVED, org_id="beta", version=2))
     assert (await held(store)).blocks == (busy(9, 10),)
     assert len(await log(store)) == 1
-    assert len(await log(store, "beta")) == 2
+    assert [type(told) for told in await log(store, "beta")] == [MailboxRemoved]
 
 
 async def test_two_ranges_far_apart_are_two_updates_in_order(store: Store) -> None:

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
-from services.authorizer import orgs
+from services.authorizer import audit, orgs
 from services.authorizer.__main__ import see_broker, serve
 from services.authorizer.desk import Desk
+from services.authorizer.handler import of_orgs
 from services.authorizer.settings import Settings
+from services.authorizer.timer import Wakes
 from services.authorizer.verify import Microsoft
+from shared import clock
 from shared.broker import Broker, Consumer, Delivery, Done, open_broker
 from shared.contracts.messages import GraphConnection, MailboxEnumerate, Message, OrgConnected
 from shared.contracts.policy import Policy
+from shared.errors import Halt
 from shared.health import Health
 from shared.identity import GraphCredential
 from shared.process import Rim
@@ -29,6 +33,13 @@ ONE = GraphConnection(tenant_id="t")
 @pytest.fixture
 async def broker(broker_url: str) -> AsyncIterator[Broker]:
     made = open_broker(broker_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def rabbit(amqp_url: str) -> AsyncIterator[Broker]:
+    made = open_broker(amqp_url)
     yield made
     await made.close()
 
@@ -79,3 +90,45 @@ async def test_an_org_connects_over_the_broker_and_nonsense_beside_it_is_parked(
     stop.set()
     await asyncio.wait_for(asyncio.gather(*running), 30)
     assert await broker.depth("authorizer.orgs") == 0
+
+
+async def test_a_word_delivered_again_after_a_later_one_undoes_nothing(rabbit: Broker, store: Store) -> None:
+    """RabbitMQ gives back what was not acknowledged, with the time at which it was first published."""
+    stop, wakes = asyncio.Event(), Wakes()
+    held: list[tuple[Message, Delivery]] = []
+    handle = of_orgs(store, "", wakes)
+
+    async def crash_after_commit(message: Message, delivery: Delivery) -> Done:
+        done = await handle(message, delivery)
+        assert done.commit is not None
+        await done.commit()
+        held.append((message, delivery))
+        raise Halt("test")
+
+    await rabbit.publish([OrgConnected(org_id="acme", connection=ONE, policy=Policy(days_back=1))])
+    with pytest.raises(Halt):
+        await rabbit.run([Consumer("authorizer.orgs", crash_after_commit, 1)], service="authorizer", stop=stop)
+    published_at = held[0][1].published_at
+    await until(lambda: clock.now() > published_at)
+    assert await orgs.disconnect(store, "acme", actor="operator", now=clock.now())
+    seen: list[Delivery] = []
+
+    async def again(message: Message, delivery: Delivery) -> Done:
+        seen.append(delivery)
+        return await handle(message, delivery)
+
+    consumers = [Consumer("authorizer.orgs", again, 1)]
+    consuming = asyncio.create_task(rabbit.run(consumers, service="authorizer", stop=stop))
+    await until(lambda: bool(seen), 30)
+    stop.set()
+    await asyncio.wait_for(consuming, 30)
+    assert [(each.redelivered, each.published_at) for each in seen] == [(True, published_at)]
+    found = await orgs.org(store, "acme")
+    assert found is not None
+    assert (found.state, found.generation) == ("disconnecting", 1)
+    assert [entry.action for entry in await audit.entries(store, "acme")] == ["org.requested", "org.disconnected"]
+
+    async def settled() -> bool:
+        return await rabbit.depth("authorizer.orgs") == 0
+
+    await until(settled)

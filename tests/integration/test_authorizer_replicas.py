@@ -6,21 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from services.authorizer import due, orgs, verdicts
+from services.authorizer import audit, due, orgs, verdicts
 from services.authorizer.__main__ import serve
 from services.authorizer.desk import Desk
+from services.authorizer.purging import SERVICES
 from services.authorizer.settings import Settings
 from services.authorizer.verify import Microsoft
 from shared import clock
 from shared.broker import Consumer, Delivery, Done, open_broker
-from shared.contracts.messages import GraphConnection, MailboxEnumerate, Message, OrgConnected
+from shared.contracts.messages import (
+    GraphConnection,
+    MailboxEnumerate,
+    Message,
+    OrgConnected,
+    OrgDisconnected,
+    OrgPurge,
+    OrgPurged,
+)
 from shared.contracts.policy import Policy
 from shared.health import Health
 from shared.identity import GraphCredential
 from shared.process import Rim
 from shared.store import Store, open_store
 from shared.vault import load_vault
-from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens, token_of
+from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens, times, token_of
 from tests.waiting import until
 
 ORGS = 30
@@ -84,7 +93,7 @@ async def test_one_tenant_asked_for_by_many_orgs_at_once_goes_to_one(stores: tup
     ]
     assert len({each.org_id for _, each in claims}) == len(claims) == 8
     outcomes = await asyncio.gather(
-        *(verdicts.accept(store, each, tenant_id="the-tenant", now=now) for store, each in claims)
+        *(verdicts.accept(store, each, tenant_id="the-tenant", times=times(now)) for store, each in claims)
     )
     assert sorted(outcomes) == ["connected"] + ["tenant_taken"] * 7
 
@@ -101,7 +110,7 @@ async def test_claims_made_at_once_never_overlap(stores: tuple[Store, Store]) ->
     names = [each.org_id for each in claimed]
     assert len(names) == len(set(names))
     for each in claimed:
-        await verdicts.accept(stores[0], each, tenant_id=each.connection.tenant_id, now=now)
+        await verdicts.accept(stores[0], each, tenant_id=each.connection.tenant_id, times=times(now))
     searched = await asyncio.gather(*(due.claim(stores[n % 2], now=now, limit=5) for n in range(8)))
     names = [each.org_id for part in searched for each in part]
     assert len(names) == len(set(names))
@@ -111,7 +120,7 @@ async def test_a_policy_changed_from_two_sides_at_once_gives_two_generations(sto
     now, asked = clock.now(), GraphConnection(tenant_id="t")
     await orgs.request(stores[0], org_id="acme", connection=asked, policy=Policy(), now=now)
     (claimed,) = await verdicts.claim(stores[0], now=now, limit=1)
-    await verdicts.accept(stores[0], claimed, tenant_id="t", now=now)
+    await verdicts.accept(stores[0], claimed, tenant_id="t", times=times(now))
     changed = [Policy(days_back=days) for days in (10, 20)]
     await asyncio.gather(
         *(
@@ -123,3 +132,58 @@ async def test_a_policy_changed_from_two_sides_at_once_gives_two_generations(sto
     assert found is not None
     assert found.generation == 3
     assert found.policy in changed
+
+
+async def test_two_authorizers_see_an_org_off_once(
+    stores: tuple[Store, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned: list[Store] = []
+
+    async def compact(store: Store) -> bool:
+        cleaned.append(store)
+        return False
+
+    monkeypatch.setattr(Store, "compact", compact)
+    vault, broker, stop = load_vault(tmp_path / "keys", create=True), open_broker("memory://"), asyncio.Event()
+    asked: list[tuple[str, str]] = []
+
+    async def purge(message: Message, _: Delivery) -> Done:
+        assert isinstance(message, OrgPurge)
+        asked.append((message.org_id, message.service))
+        told = {"org_id": message.org_id, "purge_id": message.purge_id, "service": message.service}
+        return Done((OrgPurged(**told, counts={"messages": 1}),) * 2)
+
+    def authorizer(store: Store) -> asyncio.Task[None]:
+        microsoft = Microsoft(FakeTokens(), FakeGraph())
+        desk = Desk(store=store, vault=vault, microsoft=microsoft, settings=Settings(), tries={})
+        return asyncio.create_task(serve(desk, Rim(broker=broker, store=store, stop=stop, health=Health())))
+
+    names = [f"org{n}" for n in range(5)]
+    for name in names:
+        connection = GraphConnection(tenant_id=name)
+        await orgs.request(stores[0], org_id=name, connection=connection, policy=Policy(), now=clock.now())
+    running = [
+        *(authorizer(store) for store in stores),
+        *(
+            asyncio.create_task(broker.run([Consumer(f"{service}.purge", purge)], service=service, stop=stop))
+            for service in SERVICES
+        ),
+    ]
+    await broker.publish([OrgDisconnected(org_id=name) for name in names] * 2)
+
+    async def all_gone() -> bool:
+        return len(await orgs.receipts(stores[0])) == len(names)
+
+    await until(all_gone, 60)
+    stop.set()
+    await asyncio.wait_for(asyncio.gather(*running), 30)
+    await broker.close()
+    assert sorted(asked) == sorted((name, service) for name in names for service in SERVICES)
+    for name in names:
+        found = await audit.entries(stores[1], name)
+        assert audit.verify(found) is None
+        assert [entry.action for entry in found].count("org.purged") == 1
+        receipt = await orgs.receipt(stores[1], name)
+        assert receipt is not None
+        assert receipt.counts["messages"] == 3
+    assert await orgs.all_orgs(stores[0]) == ()

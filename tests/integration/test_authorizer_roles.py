@@ -4,19 +4,23 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 
-from services.authorizer import due, orgs, verdicts
+from services.authorizer import audit, due, leaving, orgs, requests, verdicts
+from services.authorizer.purging import SERVICES as ASKED
+from services.authorizer.purging import Ask, Close
 from shared.connections import credential_of
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Detail, Policy
 from shared.identity import GraphCredential
 from shared.migrate import schema_is_current
 from shared.store import Store, open_store
-from shared.tables import metadata
+from shared.tables import metadata, timelines, updates
 from shared.vault import Vault
 from tests.servers import execute
+from tests.unit.authorizer.acting import NOW, all_answer, connect, emptied, fill
+from tests.unit.authorizer.authorizer_fakes import times
 
 ROLES = Path(__file__).parents[2] / "deploy" / "postgres" / "roles.sql"
 SERVICES = ("authorizer", "fetcher", "publisher")
@@ -28,10 +32,13 @@ ALLOWED = {
     "orgs": {"authorizer": WRITE, "fetcher": READ, "publisher": READ},
     "policies": {"authorizer": WRITE - {"UPDATE"}, "fetcher": READ, "publisher": READ},
     "credentials": {"authorizer": WRITE, "fetcher": READ},
+    "audit": {"authorizer": READ | {"INSERT"}},
+    "purges": {"authorizer": WRITE - {"DELETE"}, "fetcher": READ, "publisher": READ},
     "mailboxes": {"fetcher": WRITE, "publisher": READ},
     "enumerations": {"fetcher": WRITE, "publisher": READ},
+    "subscriptions": {"fetcher": WRITE, "publisher": READ},
     "timelines": {"publisher": WRITE},
-    "updates": {"publisher": WRITE},
+    "updates": {"publisher": WRITE, "authorizer": frozenset({"DELETE"})},  # and columns: see below
     "relay": {"publisher": WRITE},
     "consumers": {"publisher": WRITE},
     "alembic_version": dict.fromkeys(SERVICES, READ),
@@ -67,6 +74,30 @@ async def test_each_role_may_do_exactly_what_is_written_here(owner: Store) -> No
     assert found == ALLOWED
 
 
+COLUMNS = {  # what the authorizer may do with single columns of what others write
+    "timelines": {"UPDATE": {"events"}, "SELECT": {"org_id", "mailbox_id"}},
+    "updates": {"SELECT": {"org_id", "mailbox_id", "generation", "type"}},
+    "mailboxes": {"SELECT": {"org_id", "mailbox_id"}},
+    "subscriptions": {"SELECT": {"org_id", "mailbox_id"}},
+    "enumerations": {},
+    "relay": {},
+    "consumers": {},
+}
+
+
+async def test_the_authorizer_may_use_exactly_these_columns_of_others(owner: Store) -> None:
+    query = text("SELECT has_column_privilege('busyline_authorizer', :table, :column, :right)")
+    found: dict[str, dict[str, set[str]]] = {table: {} for table in COLUMNS}
+    async with owner.read() as reading:
+        for table in COLUMNS:
+            for column in metadata.tables[table].columns:
+                for right in ("SELECT", "INSERT", "UPDATE", "REFERENCES"):
+                    asked = {"table": table, "column": column.name, "right": right}
+                    if (await reading.execute(query, asked)).scalar_one():
+                        found[table].setdefault(right, set()).add(column.name)
+    assert found == COLUMNS
+
+
 def test_no_table_is_forgotten() -> None:
     assert set(ALLOWED) == {*metadata.tables, "alembic_version"}
 
@@ -98,18 +129,82 @@ async def test_the_authorizers_role_is_enough_for_all_it_does(limited: Store) ->
     await orgs.put_credential(limited, old, "default", GraphCredential(client_id="app"), now=now)
     await orgs.open_all(limited, old)
     assert await orgs.reseal(limited, new, now=now) == 1
+    assert await orgs.forget_unused(limited, "acme") == 0
     assert await credential_of(limited, new, "default") is not None
     asked = GraphConnection(tenant_id="t")
     await orgs.request(limited, org_id="acme", connection=asked, policy=Policy(), now=now)
     (claimed,) = await verdicts.claim(limited, now=now, limit=1)
-    assert await verdicts.accept(limited, claimed, tenant_id="t", now=now) == "connected"
+    assert await verdicts.accept(limited, claimed, tenant_id="t", times=times(now)) == "connected"
     await orgs.request(limited, org_id="acme", connection=asked, policy=Policy(detail=Detail.DETAILS), now=now)
     await due.remember(limited, await due.claim(limited, now=now), next_at=now + 1)
     await due.everything(limited, now=now)
+    await due.watch(limited, verify_at=now)
+    (claimed,) = await verdicts.claim(limited, now=now, limit=1)
+    assert await verdicts.refuse(limited, claimed, reason="secret_wrong", times=times(now)) == "attention"
+    (claimed,) = await verdicts.claim(limited, now=now + 60, limit=1)
+    assert await verdicts.accept(limited, claimed, tenant_id="t", times=times(now + 60)) == "restored"
+    assert await requests.doubt(limited, "acme", generation=2, now=now + 500)
     assert [found.generation for found in await orgs.all_orgs(limited)] == [2]
+    assert audit.verify(await audit.entries(limited, "acme")) is None
+    assert await audit.chains(limited)
 
 
-async def test_the_authorizer_cannot_see_who_is_busy(limited: Store) -> None:
-    async with limited.read() as reading:
-        with pytest.raises(ProgrammingError, match="permission denied"):
-            await reading.execute(text("SELECT * FROM timelines"))
+async def test_the_authorizers_role_is_enough_to_erase_what_a_stricter_policy_forbids(
+    limited: Store, owner: Store
+) -> None:
+    await connect(limited)
+    await fill(owner)
+    await orgs.change_policy(limited, "acme", Policy(), actor="platform", now=NOW)
+    async with owner.read() as reading:
+        assert set((await reading.execute(select(timelines.c.events))).scalars()) == {None}
+        assert set((await reading.execute(select(updates.c.type))).scalars()) == {"mailbox.removed.v1"}
+
+
+async def test_the_authorizers_role_is_enough_to_see_an_org_off(limited: Store, owner: Store) -> None:
+    await connect(limited)
+    await fill(owner)
+    purge_id = await orgs.disconnect(limited, "acme", actor="operator", now=NOW)
+    assert purge_id is not None
+    (purge,) = await leaving.under_way(limited)
+    assert purge.counts == {"mailboxes": 2, "subscriptions": 2, "timelines": 2, "updates": 4}
+    assert await leaving.claim(limited, purge, now=NOW)
+    await all_answer(limited, purge_id)
+    await emptied(owner)
+    assert await leaving.next_step(limited, purge, now=NOW) == Ask(ASKED)
+    (purge,) = await leaving.under_way(limited)
+    assert await leaving.next_step(limited, purge, now=NOW) == Close()
+    await leaving.close(limited, purge, now=NOW)
+    assert await orgs.receipt(limited, "acme") is not None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM timelines",
+        "SELECT events FROM timelines",
+        "SELECT blocks FROM timelines",
+        "UPDATE timelines SET blocks = NULL",
+        "DELETE FROM timelines",
+        "SELECT body FROM updates",
+        "SELECT address FROM mailboxes",
+        "SELECT subscription_id FROM subscriptions",
+        "DELETE FROM mailboxes",
+        "UPDATE audit SET actor = 'nobody'",
+        "DELETE FROM audit",
+        "TRUNCATE audit",
+        "DELETE FROM purges",
+        "UPDATE policies SET created_at = 0",
+        "ALTER TABLE audit DISABLE TRIGGER ALL",
+    ],
+)
+async def test_the_authorizer_cannot_see_who_is_busy_or_rewrite_what_was(limited: Store, statement: str) -> None:
+    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"):
+        async with limited.write() as writing:
+            await writing.execute(text(statement))
+
+
+@pytest.mark.parametrize("service", ["fetcher", "publisher"])
+async def test_no_other_service_reads_the_audit_log(owner: Store, service: str) -> None:
+    query = text("SELECT has_table_privilege(:role, 'audit', 'SELECT')")
+    async with owner.read() as reading:
+        assert not (await reading.execute(query, {"role": f"busyline_{service}"})).scalar_one()

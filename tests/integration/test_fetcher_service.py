@@ -1,22 +1,28 @@
 """The fetcher as a service, on both sets of engines: started, asked to enumerate, polling, and stopped in order."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from deploy.sandbox import Sandbox, SandboxOptions, start
+from deploy.sandbox.calendar.values import Item
 from services.fetcher.__main__ import run
 from services.fetcher.settings import Settings
-from shared.broker import Broker, Consumer, Delivery, Done, open_broker
+from shared import clock
+from shared.broker import Consumer, Delivery, Done, open_broker
 from shared.config import Deployment, Secret
 from shared.contracts.messages import CalendarSnapshot, MailboxEnumerate, MailboxUnreadable, Message
+from shared.contracts.values import DAY
 from shared.health import Health
 from shared.process import Rim
 from shared.store import open_store
 from shared.tables import mailboxes
+from tests.processes import free_port
 from tests.unit.fetcher.desk import Reach, opened
 from tests.waiting import until
 
@@ -51,10 +57,13 @@ class Next:
         return Done()
 
     def consumers(self) -> list[Consumer]:
-        return [Consumer("normalizer.snapshots", self.handle), Consumer("publisher.snapshots", self.handle)]
+        lanes = ("normalizer.live", "normalizer.snapshots", "publisher.snapshots", "authorizer.reports")
+        return [Consumer(lane, self.handle) for lane in lanes]
 
 
-async def test_the_service_finds_reads_polls_and_stops(urls: tuple[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_the_service_finds_reads_polls_follows_hints_and_stops(
+    urls: tuple[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
     broker_url, store_url = urls
     reach = Reach(
         url=sandbox.url,
@@ -72,29 +81,76 @@ async def test_the_service_finds_reads_polls_and_stops(urls: tuple[str, str], sa
         ca_file=reach.ca_file,
         sandbox_url=reach.url,
     )
-    broker = open_broker(broker_url)
+    broker, store = open_broker(broker_url), open_store(store_url)
     try:
-        await _live(deployment, broker, store_url)
+        await _live(deployment, Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health()), sandbox)
     finally:
         await broker.close()
+        await store.close()
 
 
-async def _live(deployment: Deployment, broker: Broker, store_url: str) -> None:
-    store, after = open_store(store_url), Next()
-    rim = Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health())
-    service = asyncio.create_task(run(deployment, Settings(poll_seconds=1), rim))
-    behind = asyncio.create_task(broker.run(after.consumers(), service="normalizer", stop=rim.stop))
+async def _live(deployment: Deployment, rim: Rim, sandbox: Sandbox) -> None:
+    after, port = Next(), free_port()
+    settings = Settings(notify_url=f"http://127.0.0.1:{port}/graph", notify_port=port)
+    service = asyncio.create_task(run(deployment, settings, rim))
+    behind = asyncio.create_task(rim.broker.run(after.consumers(), service="normalizer", stop=rim.stop))
     await until(lambda: rim.health.ready)
-    await broker.publish([MailboxEnumerate(org_id="org1", generation=1, run="0" * 32)])
+    await rim.broker.publish([MailboxEnumerate(org_id="org1", generation=1, run="0" * 32)])
     await until(lambda: len({each.mailbox.address for each in after.snapshots}) == 6, 60)
     assert after.unreadable == []
-    async with store.write() as connection:
-        await connection.execute(update(mailboxes).where(mailboxes.c.bucket == "active").values(due_at=1))
-    first = {each.mailbox.address: each.version for each in after.snapshots}
-    await until(lambda: {each.mailbox.address for each in after.snapshots if each.version > first[each.mailbox.address]}
-                == set(first), 60)  # fmt: skip
+    await _polled(rim, after)
+    await _hinted(sandbox, after)
     rim.stop.set()
     async with asyncio.timeout(30):
         await asyncio.gather(service, behind)
-    assert await broker.parked() == []
-    await store.close()
+    assert await rim.broker.parked() == []
+
+
+async def _polled(rim: Rim, after: Next) -> None:
+    """Whatever is due is read again, in the backfill lane."""
+    await until(partial(_nobody_reads, rim))
+    first = {each.mailbox.address: each.version for each in after.snapshots}
+    async with rim.store.write() as connection:
+        await connection.execute(update(mailboxes).where(mailboxes.c.bucket == "active").values(due_at=1))
+
+    def again() -> set[str]:
+        polled = [each for each in after.snapshots if not each.live]
+        return {each.mailbox.address for each in polled if each.version > first[each.mailbox.address]}
+
+    await until(lambda: again() == set(first), 60)
+
+
+async def _nobody_reads(rim: Rim) -> bool:
+    async with rim.store.read() as connection:
+        held = select(mailboxes.c.mailbox_id).where(mailboxes.c.lease_id.is_not(None))
+        return (await connection.execute(held)).first() is None
+
+
+async def _hinted(sandbox: Sandbox, after: Next) -> None:
+    """What changes at Microsoft is read at once, in the live lane."""
+    await until(lambda: len(sandbox.subscriptions()) == 6, 60)
+    changed = sandbox.mailboxes()[0].address
+    at = clock.now() - clock.now() % DAY + 3 * DAY + 1234
+    sandbox.add_event(changed, Item(item_id="", start=at, end=at + 600))
+
+    def starts() -> set[int]:
+        mine = [each for each in after.snapshots if each.live and each.mailbox.address == changed]
+        return {event.start for each in mine for event in each.events}
+
+    await until(lambda: at in starts(), 30)
+
+
+async def test_a_port_that_is_taken_is_said_in_a_sentence(sqlite_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    reach = Reach(url=sandbox.url, ca_file=str(sandbox.ca_file), tenant_id="t", client_id="c", client_secret="s")
+    async with opened(sqlite_url, reach, tmp_path) as desk:
+        broker = open_broker("memory://taken")
+        rim = Rim(broker=broker, store=desk.context.store, stop=asyncio.Event(), health=Health())
+        deployment = Deployment(keys_file=str(tmp_path / "keys"), ca_file=reach.ca_file, sandbox_url=reach.url)
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", 0))
+            holder.listen()
+            port = holder.getsockname()[1]
+            settings = Settings(notify_url=f"http://127.0.0.1:{port}/graph", notify_port=port)
+            with pytest.raises(SystemExit, match="nothing can listen"):
+                await run(deployment, settings, rim)
+        await broker.close()

@@ -2,21 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import msgspec
 import pytest
 from sqlalchemy import select
 
 from services.publisher import relay as relaying
-from services.publisher.news import UPDATED
-from services.publisher.relay import begin, relay, relay_page
+from services.publisher.departure import depart
+from services.publisher.news import ORG_REMOVED, UPDATED
+from services.publisher.relay import Bell, begin, relay, relay_page
 from services.publisher.timelines import publish
 from shared.broker import Broker
 from shared.contracts.values import Bucket
 from shared.errors import Retry
 from shared.health import Health
 from shared.store import Store, open_store
+from shared.tables import orgs
 from shared.tables import relay as cursors
 from tests.contracts.contracts import consumers
 from tests.unit.publisher.readings import MONDAY, busy, connect, event, snapshot, unreadable
@@ -25,23 +27,35 @@ Event = tuple[str, bytes, dict[str, str]]
 
 
 class Exchange:
-    """A broker that notes what is announced; it can be slow, away, or refuse a page once."""
+    """A broker that notes what is announced; it can be away, confirm late, or lose the confirms of a page."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.fails = 0
         self.open = asyncio.Event()
         self.open.set()
+        self.confirms = asyncio.Event()
+        self.confirms.set()
         self.asked = asyncio.Event()
 
-    async def announce(self, events: Sequence[Event]) -> None:
-        """Take the events once the exchange is open; lose the confirms while `fails` is above zero."""
+    def announce(self, events: Sequence[Event]) -> Awaitable[bool]:
+        """Take the events at once where the exchange is open; lose the confirms while `fails` is above zero."""
         self.asked.set()
-        await self.open.wait()
+        if not self.open.is_set():
+            return asyncio.ensure_future(self._later())
         self.events.extend(events)
+        return asyncio.ensure_future(self._confirmed())
+
+    async def _later(self) -> bool:
+        await self.open.wait()
+        return False
+
+    async def _confirmed(self) -> bool:
+        await self.confirms.wait()
         if self.fails:
             self.fails -= 1
             raise ConnectionResetError
+        return True
 
     @property
     def sequences(self) -> list[int]:
@@ -162,10 +176,10 @@ async def test_a_broker_that_stays_away_is_no_error_of_the_log(store: Store, mon
 
 
 async def test_the_relay_goes_on_when_woken_and_by_itself_and_ends_when_told(store: Store) -> None:
-    exchange, woken, stop, health = Exchange(), asyncio.Event(), asyncio.Event(), Health()
-    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, woken=woken, stop=stop))
+    exchange, bell, stop, health = Exchange(), Bell(), asyncio.Event(), Health()
+    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, bell=bell, stop=stop))
     await fill(store, 1)
-    woken.set()
+    bell.ring()
     await until(exchange, 1)
     await fill(store, 1, first=1)  # nobody wakes it: another replica wrote
     await until(exchange, 2)
@@ -175,11 +189,114 @@ async def test_the_relay_goes_on_when_woken_and_by_itself_and_ends_when_told(sto
 
 
 async def test_a_relay_whose_broker_fails_goes_on_later(store: Store) -> None:
-    exchange, woken, stop, health = Exchange(), asyncio.Event(), asyncio.Event(), Health()
+    exchange, bell, stop, health = Exchange(), Bell(), asyncio.Event(), Health()
     exchange.fails = 1
     await fill(store, 1)
-    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, woken=woken, stop=stop))
+    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, bell=bell, stop=stop))
     await until(exchange, 2)
     stop.set()
     await asyncio.wait_for(running, 5)
     assert exchange.sequences == [1, 1]
+
+
+async def raise_generation(store: Store, *, generation: int = 2, state: str = "connected") -> None:
+    """Raise it as the authorizer does: under the publication lock."""
+    changed = orgs.update().where(orgs.c.org_id == "acme").values(generation=generation, state=state)
+    async with store.write() as connection:
+        await store.publication_lock(connection)
+        await connection.execute(changed)
+
+
+@pytest.mark.parametrize(("generation", "state"), [(2, "connected"), (2, "disconnecting"), (1, "disconnecting")])
+async def test_nothing_of_an_older_generation_is_sent_to_a_broker_that_comes_back(
+    store: Store, generation: int, state: str
+) -> None:
+    exchange = Exchange()
+    exchange.open.clear()
+    await publish(store, [snapshot(events=(event(9, 10, "secret plan"),))], now=MONDAY)
+    page = asyncio.create_task(relay_page(store, exchange.as_broker()))
+    await exchange.asked.wait()
+    await asyncio.wait_for(raise_generation(store, generation=generation, state=state), 5)
+    exchange.open.set()
+    assert await asyncio.wait_for(page, 5) == 1
+    assert exchange.events == []
+    assert await relay_page(store, exchange.as_broker()) == 0
+
+
+async def test_what_was_deleted_from_the_log_meanwhile_is_not_sent_to_a_broker_that_comes_back(store: Store) -> None:
+    exchange = Exchange()
+    exchange.open.clear()
+    await fill(store, 2)
+    page = asyncio.create_task(relay_page(store, exchange.as_broker()))
+    await exchange.asked.wait()
+    await publish(store, [unreadable(Bucket.REMOVED, mailbox_id="m-0", version=2)], now=MONDAY)
+    exchange.open.set()
+    await page
+    await relay_page(store, exchange.as_broker())
+    assert [(headers["cloudEvents_subject"], headers["type"]) for _, _, headers in exchange.events] == [
+        ("m-1", "availability.updated.v1"),
+        ("m-0", "mailbox.removed.v1"),
+    ]
+
+
+async def test_an_org_that_needs_attention_is_still_told_of(store: Store) -> None:
+    exchange = Exchange()
+    await fill(store, 1)
+    await connect(store, state="attention")
+    await relay_page(store, exchange.as_broker())
+    assert exchange.sequences == [1]
+
+
+async def test_a_generation_is_raised_while_confirms_are_awaited(store: Store) -> None:
+    exchange = Exchange()
+    exchange.confirms.clear()
+    await fill(store, 1)
+    page = asyncio.create_task(relay_page(store, exchange.as_broker()))
+    await until(exchange, 1)
+    await asyncio.wait_for(raise_generation(store), 5)
+    exchange.confirms.set()
+    assert await page == 1
+
+
+async def test_the_end_of_an_org_is_announced_though_its_row_is_gone(store: Store) -> None:
+    exchange = Exchange()
+    await fill(store, 3)
+    await raise_generation(store, state="disconnecting")
+    await depart(store, "acme", 2, now=MONDAY)
+    async with store.write() as connection:
+        await connection.execute(orgs.delete())
+    await relay_page(store, exchange.as_broker())
+    ((routing_key, body, headers),) = exchange.events
+    told = msgspec.json.decode(body, type=consumers()[ORG_REMOVED])
+    assert (routing_key, headers["type"], headers["cloudEvents_subject"]) == ("acme._", "org.removed.v1", "acme")
+    assert json.loads(msgspec.json.encode(told))["data"] == {"org_id": "acme", "reason": "disconnected"}
+    assert json.loads(body)["subject"] == "acme"
+
+
+async def test_no_update_of_an_org_that_is_gone_is_announced(store: Store) -> None:
+    exchange = Exchange()
+    await fill(store, 2)
+    async with store.write() as connection:
+        await connection.execute(orgs.delete())
+    assert await relay_page(store, exchange.as_broker()) == 2
+    assert exchange.events == []
+
+
+async def test_a_live_update_does_not_wait_for_others_to_be_told_with_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "LINGER", 60.0)
+    monkeypatch.setattr(relaying, "POLL", 60.0)
+    exchange, bell, stop, health = Exchange(), Bell(), asyncio.Event(), Health()
+    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, bell=bell, stop=stop))
+    await fill(store, 1)
+    bell.ring(hurry=True)
+    await until(exchange, 1)
+    await fill(store, 1, first=1)
+    bell.ring()
+    await asyncio.wait({running}, timeout=0.2)
+    assert exchange.sequences == [1]
+    bell.ring(hurry=True)
+    await until(exchange, 2)
+    stop.set()
+    await asyncio.wait_for(running, 5)

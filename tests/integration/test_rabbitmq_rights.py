@@ -65,7 +65,8 @@ async def test_the_platform_and_the_publisher_reach_their_exchanges(server: Rabb
     platform, publisher = open_broker(url_of(server, "platform")), open_broker(url_of(server, "publisher"))
     try:
         await platform.publish([OrgConnected(org_id="acme", connection=GraphConnection(tenant_id="t"))])
-        await publisher.announce([("availability.acme.m1", b"{}", {})])
+        while not await publisher.announce([("availability.acme.m1", b"{}", {})]):
+            pass
     finally:
         await platform.close()
         await publisher.close()

@@ -25,8 +25,9 @@ from shared.broker import open_broker
 from shared.config import Deployment, Secret
 from shared.contracts.messages import GraphConnection, OrgConnected
 from shared.contracts.policy import Policy
+from shared.errors import Reject
 from shared.identity import GraphCredential
-from shared.store import open_store
+from shared.store import Store, open_store
 from shared.vault import load_vault
 
 ROOT = Path(__file__).parents[2]
@@ -68,14 +69,15 @@ class Fleet:
         for name in list(self._processes):
             self.end(name)
 
-    def start(self, name: str, replica: int = 1) -> None:
-        """Start one replica of a service."""
+    def start(self, name: str, replica: int = 1, *, module: str = "", arguments: tuple[str, ...] = ()) -> None:
+        """Start one replica of a service, or another module in its place with these arguments."""
         log = (self.folder / f"{name}.{replica}.log").open("ab")
         health = self._health[f"{name}.{replica}"] = free_port()
         environ = self._environ | {"BUSYLINE_HEALTH_PORT": str(health)}
         self._processes[f"{name}.{replica}"] = subprocess.Popen(
-            [sys.executable, "-m", f"services.{name}"], cwd=ROOT, env=environ, stdout=log, stderr=log
-        )
+            [sys.executable, "-m", module or f"services.{name}", *arguments],
+            cwd=ROOT, env=environ, stdout=log, stderr=log,
+        )  # fmt: skip
         log.close()
 
     def start_all(self, *, fetchers: int = 1) -> None:
@@ -89,6 +91,15 @@ class Fleet:
         process = self._processes.pop(f"{name}.{replica}")
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+    async def died(self, name: str, replica: int = 1, *, within: float = 60) -> int:
+        """Wait until a replica has ended by itself and return its status; -9 where it was killed."""
+        process = self._processes[f"{name}.{replica}"]
+        async with asyncio.timeout(within):
+            while process.poll() is None:
+                await asyncio.sleep(0.02)
+        del self._processes[f"{name}.{replica}"]
+        return int(process.returncode)
 
     def end(self, name: str) -> None:
         """Ask a process to end, and kill it if it does not."""
@@ -127,11 +138,11 @@ class Fleet:
         """Seal a credential, admit a consumer, and say, as a platform would, that the org connected."""
         store = open_store(self.deployment.database_url.reveal())
         broker = open_broker(self.deployment.broker_url.reveal())
+        credential = GraphCredential(client_id=sandbox["client_id"], client_secret=sandbox["client_secret"])
         try:
-            credential = GraphCredential(client_id=sandbox["client_id"], client_secret=sandbox["client_secret"])
-            vault = load_vault(self.deployment.keys_file)
-            await orgs.put_credential(store, vault, org_id, credential, now=clock.now())
-            self.token = await consumers.add(store, f"tests-{org_id}", [org_id], now=clock.now())
+            with contextlib.suppress(Reject):  # admitted before
+                self.token = await consumers.add(store, f"tests-{org_id}", [org_id], now=clock.now())
+            await seal(store, self.deployment, org_id, credential)
             connection = GraphConnection(tenant_id=sandbox["tenant_id"], credential=org_id, cloud="sandbox")
             await broker.publish([OrgConnected(org_id=org_id, connection=connection, policy=policy)])
         finally:
@@ -177,6 +188,11 @@ class Fleet:
                         return status
                 await asyncio.sleep(0.3)
         raise AssertionError(f"not settled after {within} s: {status}, ended by themselves: {self.dead()}")
+
+
+async def seal(store: Store, deployment: Deployment, org_id: str, credential: GraphCredential) -> None:
+    """Store an org's credential, under the org's own id."""
+    await orgs.put_credential(store, load_vault(deployment.keys_file), org_id, credential, now=clock.now())
 
 
 async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:

@@ -8,13 +8,18 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+_ORGS = ("requested_at", "policy_at")
 _MAILBOXES = ("started_ms", "retry_at", "subscribed_until")
+_WORDS = ("waiting", "leaving_bucket", "leaving_reason")
+_RUNS = {"held": sa.Integer, "held_of": sa.Integer, "allowed_until": sa.BigInteger, "doubted_at": sa.BigInteger}
 _REFUSED = "the audit log is append-only"
 
 
 def upgrade() -> None:
     """Add what following changes and disconnecting needs."""
     op.add_column("orgs", sa.Column("shown_from", sa.BigInteger, nullable=False, server_default="0"))
+    for column in _ORGS:
+        op.add_column("orgs", sa.Column(column, sa.BigInteger))
     _audit()
     _purges()
     _fetcher()
@@ -27,15 +32,16 @@ def downgrade() -> None:
         op.execute("DROP TRIGGER audit_append_only ON audit")
         op.execute("DROP FUNCTION audit_append_only()")
     op.drop_table("subscriptions")
-    for column in ("held", "held_of", "allowed_until"):
+    for column in _RUNS:
         op.drop_column("enumerations", column)
     op.drop_index("mailboxes_due", "mailboxes")
-    for column in (*_MAILBOXES, "waiting"):
+    for column in (*_MAILBOXES, *_WORDS):
         op.drop_column("mailboxes", column)
     op.create_index("mailboxes_due", "mailboxes", ["due_at"])
     op.drop_table("purges")
     op.drop_table("audit")
-    op.drop_column("orgs", "shown_from")
+    for column in (*_ORGS, "shown_from"):
+        op.drop_column("orgs", column)
 
 
 def _audit() -> None:
@@ -75,12 +81,12 @@ def _purges() -> None:
 def _fetcher() -> None:
     for column in _MAILBOXES:
         op.add_column("mailboxes", sa.Column(column, sa.BigInteger))
-    op.add_column("mailboxes", sa.Column("waiting", sa.Text))
+    for column in _WORDS:
+        op.add_column("mailboxes", sa.Column(column, sa.Text))
     op.drop_index("mailboxes_due", "mailboxes")
     op.create_index("mailboxes_due", "mailboxes", ["org_id", "due_at"])
-    op.add_column("enumerations", sa.Column("held", sa.Integer))
-    op.add_column("enumerations", sa.Column("held_of", sa.Integer))
-    op.add_column("enumerations", sa.Column("allowed_until", sa.BigInteger))
+    for column, kind in _RUNS.items():
+        op.add_column("enumerations", sa.Column(column, kind))
     op.create_table(
         "subscriptions",
         sa.Column("org_id", sa.Text, primary_key=True),

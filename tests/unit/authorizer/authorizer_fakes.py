@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from services.authorizer.verdicts import Times
 from services.authorizer.verify import Microsoft
 from shared.clouds import Cloud
 from shared.graph import GraphError
@@ -91,3 +92,8 @@ def graph_error(status: int, code: str = "", retry_after: float | None = None) -
 
 def microsoft(answers: Mapping[str, Any] | None = None, token: str | IdentityError | None = None) -> Microsoft:
     return Microsoft(FakeTokens(token), FakeGraph(answers))
+
+
+def times(now: int, *, refused: int | None = None) -> Times:
+    """When a verdict is given at an instant, and when the org is verified next."""
+    return Times(now=now, connected=now + 86_400, attention=now + 60, refused=refused)

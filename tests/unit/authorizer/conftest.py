@@ -42,3 +42,11 @@ def graph() -> FakeGraph:
 @pytest.fixture
 def desk(store: Store, vault: Vault, tokens: FakeTokens, graph: FakeGraph) -> Desk:
     return Desk(store=store, vault=vault, microsoft=Microsoft(tokens, graph), settings=Settings(), tries={})
+
+
+@pytest.fixture
+async def both(store_url: str) -> AsyncIterator[Store]:
+    """A store of either kind."""
+    made = open_store(store_url)
+    yield made
+    await made.close()

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.authorizer import due, orgs, verdicts
-from services.authorizer.orgs import OrgState
+from services.authorizer import audit, due, orgs, verdicts
+from services.authorizer.orgs import OrgState, credential_name
 from services.authorizer.verdicts import Claim
 from shared.connections import credential_of, generations, policy_of
 from shared.contracts.messages import GraphConnection
@@ -15,6 +15,7 @@ from shared.store import Store
 from shared.tables import credentials, policies
 from shared.tables import orgs as table
 from shared.vault import Vault, VaultError
+from tests.unit.authorizer.authorizer_fakes import times
 
 NOW = 1_800_000_000
 ONE = GraphConnection(tenant_id="Tenant-1")
@@ -35,11 +36,13 @@ async def claim(store: Store, now: int = NOW) -> Claim:
 
 
 async def accept(store: Store, tenant_id: str = "guid-1", now: int = NOW) -> str:
-    return await verdicts.accept(store, await claim(store, now), tenant_id=tenant_id, now=now)
+    return await verdicts.accept(store, await claim(store, now), tenant_id=tenant_id, times=times(now))
 
 
 async def refuse(store: Store, again_at: int | None = NOW + 3600) -> None:
-    await verdicts.refuse(store, await claim(store), reason="secret_wrong", code=7000215, again_at=again_at)
+    await verdicts.refuse(
+        store, await claim(store), reason="secret_wrong", code=7000215, times=times(NOW, refused=again_at)
+    )
 
 
 async def connect(store: Store, connection: GraphConnection = ONE, policy: Policy = OPEN) -> None:
@@ -103,7 +106,7 @@ async def test_a_request_redelivered_during_its_verification_is_one(store: Store
     first = await claim(store)
     await request(store)
     assert await accept(store) == "connected"
-    assert await verdicts.accept(store, first, tenant_id="guid-1", now=NOW) == "superseded"
+    assert await verdicts.accept(store, first, tenant_id="guid-1", times=times(NOW)) == "superseded"
     assert (await state(store)).generation == 1
 
 
@@ -146,7 +149,7 @@ async def test_a_refused_change_leaves_the_first_in_force_and_says_why(store: St
     assert found.reason == "secret_wrong"
     assert found.sentence is not None
     assert "AADSTS7000215" in found.sentence
-    assert await verdicts.claim(store, now=NOW + 100_000, limit=10) == ()
+    assert await verdicts.claim(store, now=NOW + 86_399, limit=10) == ()
 
 
 async def test_a_stricter_policy_is_in_force_even_if_its_connection_is_refused(store: Store) -> None:
@@ -186,7 +189,7 @@ async def test_a_late_refusal_does_not_hide_a_newer_request(store: Store) -> Non
     await request(store)
     late = await claim(store)
     await request(store, now=NOW + 1)
-    await verdicts.refuse(store, late, reason="secret_wrong", again_at=None)
+    await verdicts.refuse(store, late, reason="secret_wrong", times=times(NOW))
     await verdicts.put_off(store, late, reason="graph_throttled", until=NOW + 500)
     assert (await state(store)).state == "requested"
     assert (await claim(store, NOW + 1)).org_id == "acme"
@@ -206,7 +209,7 @@ async def test_a_claim_is_exclusive_until_it_runs_out(store: Store) -> None:
     dead = await claim(store)
     assert await verdicts.claim(store, now=NOW + verdicts.LEASE - 1, limit=10) == ()
     assert await accept(store, now=NOW + verdicts.LEASE) == "connected"
-    assert await verdicts.accept(store, dead, tenant_id="guid-1", now=NOW) == "superseded"
+    assert await verdicts.accept(store, dead, tenant_id="guid-1", times=times(NOW)) == "superseded"
 
 
 async def test_a_claim_takes_no_more_than_asked_for_the_longest_waiting_first(store: Store) -> None:
@@ -219,7 +222,7 @@ async def test_a_tenant_belongs_to_one_org(store: Store) -> None:
     await connect(store)
     await request(store, org_id="thief", connection=GraphConnection(tenant_id="another-name-of-it"))
     claimed = await claim(store)
-    assert await verdicts.accept(store, claimed, tenant_id="guid-1", now=NOW) == "tenant_taken"
+    assert await verdicts.accept(store, claimed, tenant_id="guid-1", times=times(NOW)) == "tenant_taken"
     assert (await state(store, "thief")).state == "requested"
 
 
@@ -228,8 +231,8 @@ async def test_an_org_that_was_taken_away_meanwhile_is_not_brought_back(store: S
     claimed = await claim(store)
     async with store.write() as writing:
         await writing.execute(table.delete())
-    assert await verdicts.accept(store, claimed, tenant_id="guid-1", now=NOW) == "superseded"
-    await verdicts.refuse(store, claimed, reason="secret_wrong", again_at=None)
+    assert await verdicts.accept(store, claimed, tenant_id="guid-1", times=times(NOW)) == "superseded"
+    await verdicts.refuse(store, claimed, reason="secret_wrong", times=times(NOW))
     assert await orgs.all_orgs(store) == ()
 
 
@@ -297,6 +300,39 @@ async def test_a_credential_is_stored_sealed_and_overwritten_by_name(store: Stor
     found = await credential_of(store, vault, "default")
     assert found is not None
     assert found.client_secret == "canary-2"
+
+
+async def test_a_credential_stored_is_told_of_once_and_without_its_name(store: Store) -> None:
+    for credential in (CREDENTIAL, CREDENTIAL, GraphCredential(client_id="app", certificate="canary")):
+        await orgs.put_credential(store, Vault(OLD), "acme-0123abcd", credential, now=NOW, org_id="acme", actor="jo")
+    await orgs.put_credential(store, Vault(OLD), "default", CREDENTIAL, now=NOW)
+    told = [(entry.actor, entry.action, entry.details) for entry in await audit.entries(store, "acme")]
+    assert told == [
+        ("jo", "credential.stored", {"form": "client_secret"}),
+        ("jo", "credential.stored", {"form": "certificate"}),
+    ]
+    (entry,) = await audit.entries(store, audit.DEPLOYMENT)
+    assert (entry.actor, entry.action) == ("operator", "credential.stored")
+    assert "0123abcd" not in repr(await audit.entries(store, "acme"))
+
+
+async def test_a_credential_that_cannot_be_opened_any_more_is_replaced(store: Store) -> None:
+    await orgs.put_credential(store, Vault(OLD), "a", CREDENTIAL, now=NOW)
+    await orgs.put_credential(store, Vault(NEW), "a", CREDENTIAL, now=NOW)
+    assert await credential_of(store, Vault(NEW), "a") == CREDENTIAL
+
+
+async def test_unused_credentials_of_an_org_are_forgotten_and_no_others(store: Store) -> None:
+    for name in ("acme-00000001", "acme-00000002", "acme-00000003", "acme-corp-00000001", "default"):
+        await orgs.put_credential(store, Vault(OLD), name, CREDENTIAL, now=NOW)
+    await request(store, GraphConnection(tenant_id="t", credential="acme-00000001"))
+    await accept(store)
+    await request(store, GraphConnection(tenant_id="t", credential="acme-00000002"))
+    assert await orgs.forget_unused(store, "acme") == 1
+    async with store.read() as reading:
+        names = sorted((await reading.execute(select(credentials.c.credential_id))).scalars())
+    assert names == ["acme-00000001", "acme-00000002", "acme-corp-00000001", "default"]
+    assert credential_name("acme").startswith("acme-")
 
 
 async def test_resealing_moves_every_credential_to_the_newest_key(store: Store) -> None:

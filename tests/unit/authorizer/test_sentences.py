@@ -38,6 +38,12 @@ def test_every_reason_of_the_sign_ins_http_has_a_sentence() -> None:
                 assert sentence(reason), reason
 
 
+def test_waiting_for_a_purge_has_a_sentence() -> None:
+    source = (ROOT / "services" / "authorizer" / "requests.py").read_text()
+    assert '"purge_under_way"' in source
+    assert "receipt" in sentence("purge_under_way")
+
+
 @pytest.mark.parametrize(("reason", "told"), REFUSALS.items())
 def test_a_refusal_says_what_to_do_and_where(reason: str, told: str) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", reason)

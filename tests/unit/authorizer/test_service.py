@@ -9,17 +9,31 @@ import pytest
 from sqlalchemy import text
 
 from services.authorizer import __main__ as wiring
-from services.authorizer import orgs
+from services.authorizer import leaving, orgs
 from services.authorizer.__main__ import run, see_broker, see_ca, see_schema, see_vault, serve
 from services.authorizer.desk import Desk
+from services.authorizer.handler import of_orgs, of_reports
+from services.authorizer.purging import SERVICES, Purge
 from services.authorizer.settings import Settings
+from services.authorizer.timer import Wakes
 from shared import clock
 from shared.broker import Broker, Consumer, Delivery, Done, open_broker
 from shared.config import Deployment, Secret
-from shared.contracts.messages import GraphConnection, MailboxEnumerate, Message, OrgConnected
+from shared.contracts.messages import (
+    ConnectionDoubted,
+    GraphConnection,
+    MailboxEnumerate,
+    Message,
+    OrgConnected,
+    OrgDisconnected,
+    OrgPurge,
+    OrgPurged,
+    PolicyChanged,
+)
 from shared.contracts.policy import Detail, Policy
+from shared.errors import Reject, Retry
 from shared.health import Health
-from shared.identity import GraphCredential
+from shared.identity import GraphCredential, IdentityError
 from shared.migrate import upgrade
 from shared.process import Rim
 from shared.store import Store, open_store
@@ -62,8 +76,34 @@ class Running:
         found = await orgs.org(self.desk.store, org_id)
         return found is not None and found.state == state and not found.pending
 
+    async def known(self, org_id: str) -> bool:
+        return await orgs.org(self.desk.store, org_id) is not None
+
+    async def purged(self, count: int) -> bool:
+        return len(await orgs.receipts(self.desk.store)) == count
+
     async def asked_for(self, generation: int) -> bool:
         return any(job.generation == generation for job in self.jobs)
+
+
+class Purgers:
+    """Three services that hold nothing and drop a message each; they answer whatever they are asked."""
+
+    def __init__(self, broker: Broker, stop: asyncio.Event) -> None:
+        self.asked: list[OrgPurge] = []
+        self.tasks = [
+            asyncio.create_task(
+                broker.run([Consumer(f"{service}.purge", self.purge)], service=service, stop=stop), name=service
+            )
+            for service in SERVICES
+        ]
+
+    async def purge(self, message: Message, _: Delivery) -> Done:
+        assert isinstance(message, OrgPurge)
+        self.asked.append(message)
+        counts = {"messages": 1}
+        told = {"org_id": message.org_id, "purge_id": message.purge_id, "service": message.service}
+        return Done((OrgPurged(**told, counts=counts),))
 
 
 @pytest.fixture
@@ -117,6 +157,138 @@ async def test_a_refused_org_publishes_nothing(running: Running, graph: FakeGrap
     await running.say()
     await until(lambda: running.is_("acme", "refused"))
     assert running.jobs == []
+
+
+async def test_a_policy_said_by_itself_is_searched_for_under_its_new_generation(running: Running) -> None:
+    await running.say()
+    await until(lambda: running.asked_for(1))
+    await running.rim.broker.publish([PolicyChanged(org_id="acme", policy=Policy(detail=Detail.DETAILS))])
+    await until(lambda: running.asked_for(2))
+    found = await orgs.org(running.desk.store, "acme")
+    assert found is not None
+    assert found.policy.detail is Detail.DETAILS
+
+
+async def test_a_policy_for_nobody_is_tried_again(running: Running) -> None:
+    await running.rim.broker.publish([PolicyChanged(org_id="acme", policy=Policy(detail=Detail.DETAILS))])
+    await running.say()
+    await until(lambda: running.is_("acme", "connected"))
+
+    async def in_force() -> bool:
+        found = await orgs.org(running.desk.store, "acme")
+        return found is not None and found.policy.detail is Detail.DETAILS
+
+    await until(in_force, 30)
+
+
+async def test_a_doubted_org_is_verified_kept_from_being_read_and_taken_up_again(
+    running: Running, tokens: FakeTokens
+) -> None:
+    await running.say()
+    await until(lambda: running.asked_for(1))
+    tokens.answer = IdentityError("app_not_in_tenant", code=700016)
+    await running.rim.broker.publish([ConnectionDoubted(org_id="acme", generation=1, reason="denied")] * 3)
+    await until(lambda: running.is_("acme", "attention"))
+    tokens.answer = token_of()
+    before = len(running.jobs)
+    async with running.desk.store.write() as writing:
+        await writing.execute(text("UPDATE orgs SET verify_at = 1"))  # a minute later
+    await until(lambda: running.is_("acme", "connected"))
+
+    async def searched() -> bool:
+        return len(running.jobs) > before
+
+    await until(searched)
+    assert {job.generation for job in running.jobs} == {1}
+
+
+async def test_an_org_that_leaves_is_asked_away_everywhere_and_leaves_a_receipt(running: Running) -> None:
+    await running.say()
+    await until(lambda: running.asked_for(1))
+    purgers = Purgers(running.rim.broker, running.rim.stop)
+    await running.rim.broker.publish([OrgDisconnected(org_id="acme", actor="jo")])
+    await until(lambda: running.purged(1), 30)
+    found = await orgs.receipt(running.desk.store, "acme")
+    assert found is not None
+    assert (found.actor, found.counts["messages"]) == ("jo", 3)
+    assert {(asked.service, asked.generation) for asked in purgers.asked} == {
+        ("fetcher", 2), ("normalizer", 2), ("publisher", 2),
+    }  # fmt: skip
+    assert await orgs.org(running.desk.store, "acme") is None
+    await running.say()
+    await until(lambda: running.asked_for(3))
+    running.tasks += purgers.tasks
+
+
+async def test_a_service_that_is_away_is_asked_again_and_an_org_that_returns_waits(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.authorizer.purging.ASK_AGAIN", 1)
+    await running.say()
+    await until(lambda: running.asked_for(1))
+    await running.rim.broker.publish([OrgDisconnected(org_id="acme")])
+    await until(lambda: running.is_("acme", "disconnecting"))
+    await running.say()
+
+    async def asked_again() -> bool:
+        return await running.rim.broker.depth("fetcher.purge") >= 2
+
+    await until(asked_again, 30)
+    assert await running.is_("acme", "disconnecting")
+    assert not await running.purged(1)
+    purgers = Purgers(running.rim.broker, running.rim.stop)
+    await until(lambda: running.purged(1), 30)
+    await until(lambda: running.asked_for(3), 30)  # it waited ten seconds at a time
+    running.tasks += purgers.tasks
+
+
+async def test_one_disconnection_that_fails_holds_up_no_other(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = leaving.close
+
+    async def failing(store: Store, purge: Purge, *, now: int) -> str:
+        if purge.org_id == "first":
+            raise LookupError
+        return await close(store, purge, now=now)
+
+    monkeypatch.setattr(leaving, "close", failing)
+    purgers = Purgers(running.rim.broker, running.rim.stop)
+    for org_id in ("first", "second"):
+        await running.say(org_id)
+        await until(lambda org_id=org_id: running.known(org_id))  # type: ignore[misc]
+        await orgs.disconnect(running.desk.store, org_id, actor="operator", now=clock.now())
+    await until(lambda: running.purged(1), 30)
+    (receipt,) = await orgs.receipts(running.desk.store)
+    assert receipt.org_id == "second"
+    assert not running.rim.health.ready
+    running.tasks += purgers.tasks
+
+
+async def test_what_belongs_into_another_queue_is_parked(running: Running) -> None:
+    wakes = Wakes()
+    delivery = Delivery("1", 1, False, 0)
+    doubt = ConnectionDoubted(org_id="acme", generation=1, reason="denied")
+    for handle, wrong in (
+        (of_orgs(running.desk.store, "", wakes), doubt),
+        (of_reports(running.desk.store, wakes), OrgDisconnected(org_id="acme")),
+    ):
+        with pytest.raises(Reject, match="wrong_queue"):
+            await handle(wrong, delivery)
+
+
+async def test_a_database_that_is_away_is_waited_for_and_costs_no_try() -> None:
+    store = open_store("postgresql://nobody@127.0.0.1:9/none")
+    for handle, message in (
+        (of_orgs(store, "", Wakes()), OrgDisconnected(org_id="acme")),
+        (of_reports(store, Wakes()), ConnectionDoubted(org_id="acme", generation=1, reason="denied")),
+    ):
+        done = await handle(message, Delivery("1", 1, False, 0))
+        assert done.commit is not None
+        with pytest.raises(Retry) as caught:
+            await done.commit()
+        assert (caught.value.reason, caught.value.counted) == ("store_unavailable", False)
+    await store.close()
 
 
 async def test_one_slow_tenant_does_not_hold_up_another(running: Running, tokens: FakeTokens) -> None:

@@ -23,31 +23,36 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("arguments", "changes", "said"),
+    ("code", "arguments", "changes", "said"),
     [
-        (("up",), {"BUSYLINE_DATABASE_URL": "mysql://x"}, "a database URL begins with"),
-        (("up",), {"BUSYLINE_DATABASE_URL": "postgresql://h:abc/x"}, "a database URL begins with"),
-        (("fetcher",), {"BUSYLINE_BROKER_URL": "redis://x"}, "a broker URL begins with"),
-        (("up",), {"BUSYLINE_BROKER_URL_FILE": "binary"}, "BUSYLINE_BROKER_URL_FILE cannot be read"),
-        (("settings",), {"BUSYLINE_PUBLISHER_PORT": "x"}, "BUSYLINE_PUBLISHER_PORT"),
-        (("status",), {"BUSYLINE_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}, "cannot be reached"),
-        (("dead-letters", "list"), {"BUSYLINE_BROKER_URL": "amqp://u:p@127.0.0.1:1/"}, "cannot be reached"),
-        (("status",), {}, "busyline database upgrade"),
-        (("keys", "rotate"), {}, "BUSYLINE_KEYS_FILE"),
-        (("consumers", "add", "a b", "--all"), {}, "NAME is"),
-        (("broker", "definitions", "--out", "nowhere/x"), {}, "nowhere/x: No such file"),
-        (("demo", "--once", "--out", "nowhere/x"), {}, "--out: nowhere"),
-        ((*CONNECT, "binary"), {}, "binary is not a text file"),
-        ((*CONNECT, "empty"), {}, "empty is empty"),
-        ((*CONNECT, "secret", "--cloud", "mars"), {}, "--cloud is one of"),
-        ((*CONNECT, "secret", "--tenant", "a b"), {}, "--tenant is"),
+        (2, ("up",), {"BUSYLINE_DATABASE_URL": "mysql://x"}, "a database URL begins with"),
+        (2, ("up",), {"BUSYLINE_DATABASE_URL": "postgresql://h:abc/x"}, "a database URL begins with"),
+        (2, ("fetcher",), {"BUSYLINE_BROKER_URL": "redis://x"}, "a broker URL begins with"),
+        (2, ("up",), {"BUSYLINE_BROKER_URL_FILE": "binary"}, "BUSYLINE_BROKER_URL_FILE cannot be read"),
+        (2, ("settings",), {"BUSYLINE_PUBLISHER_PORT": "x"}, "BUSYLINE_PUBLISHER_PORT"),
+        (1, ("status",), {"BUSYLINE_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}, "cannot be reached"),
+        (1, ("dead-letters", "list"), {"BUSYLINE_BROKER_URL": "amqp://u:p@127.0.0.1:1/"}, "cannot be reached"),
+        (1, ("status",), {}, "busyline database upgrade"),
+        (2, ("status",), {"BUSYLINE_DATABSE_URL": "x"}, "BUSYLINE_DATABSE_URL"),
+        (2, ("consumers", "add", "crm"), {}, "give --org"),
+        (2, ("connect", "a b", *CONNECT[2:], "secret"), {}, "ORG is"),
+        (2, ("verify-purge", "acme", "--canary", " "), {}, "--canary is"),
+        (1, ("erase", "acme", "box", "--yes"), {}, "to erase a mailbox"),
+        (1, ("keys", "rotate"), {}, "BUSYLINE_KEYS_FILE"),
+        (2, ("consumers", "add", "a b", "--all"), {}, "NAME is"),
+        (1, ("broker", "definitions", "--out", "nowhere/x"), {}, "nowhere/x: No such file"),
+        (1, ("demo", "--once", "--out", "nowhere/x"), {}, "--out: nowhere"),
+        (2, (*CONNECT, "binary"), {}, "binary is not a text file"),
+        (2, (*CONNECT, "empty"), {}, "empty is empty"),
+        (2, (*CONNECT, "secret", "--cloud", "mars"), {}, "--cloud is one of"),
+        (2, (*CONNECT, "secret", "--tenant", "a b"), {}, "--tenant is"),
     ],
 )
 def test_a_failure_is_one_sentence(
-    environment: dict[str, str], arguments: tuple[str, ...], changes: dict[str, str], said: str
+    environment: dict[str, str], code: int, arguments: tuple[str, ...], changes: dict[str, str], said: str
 ) -> None:
     result = CliRunner().invoke(main, arguments, env=environment | changes)
-    assert result.exit_code != 0
+    assert result.exit_code == code
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert isinstance(result.exception, SystemExit)

@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fetcher.directory import (
+    BY_POLICY,
     PUBLISHED,
     TRIED,
     Answer,
@@ -77,7 +80,7 @@ def user(**fields: object) -> DirectoryUser:
 
 def early_reason(found: DirectoryUser, scope: Scope, *, in_group: bool = False) -> str | None:
     verdict = before_asking(found, scope, in_group=in_group)
-    return verdict and verdict.reason
+    return None if verdict is None else verdict.reason
 
 
 def test_a_guest_is_not_read() -> None:
@@ -135,44 +138,102 @@ def test_rooms_and_equipment_are_left_out_where_the_policy_says_so() -> None:
     assert after_asking(user(), Scope(), answer).kind is Kind.EQUIPMENT
 
 
+REASONS = [None, "guest", "no_mailbox", "excluded_by_list", "outside_scope_groups"]
+NAMES = ["person1@example.org", "renamed@example.org"]
 verdicts = st.builds(
     Verdict,
     mailbox_id=st.just("id-1"),
-    address=st.just("person1@example.org"),
+    address=st.sampled_from(NAMES),
     bucket=st.sampled_from([bucket for bucket in Bucket if bucket not in (Bucket.FAILING, Bucket.REMOVED)]),
-    reason=st.sampled_from([None, "guest", "no_mailbox"]),
+    reason=st.sampled_from(REASONS),
+    kind=st.sampled_from([None, Kind.USER, Kind.ROOM]),
+    time_zone=st.sampled_from(["", "UTC", "GMT Standard Time"]),
 )
 knowns = st.builds(
     Known,
     bucket=st.sampled_from(Bucket),
-    reason=st.sampled_from([None, "guest", "no_mailbox"]),
+    reason=st.sampled_from(REASONS),
     generation=st.integers(1, 2),
     read_generation=st.none() | st.integers(1, 2),
     version=st.integers(0, 1),
+    address=st.sampled_from(NAMES),
+    kind=st.sampled_from([Kind.USER, Kind.ROOM]),
+    time_zone=st.sampled_from(["", "UTC"]),
+    leaving=st.booleans(),
 )
 
 
 @given(verdicts, st.none() | knowns)
-def test_whoever_leaves_what_consumers_hold_takes_it_along(verdict: Verdict, known: Known | None) -> None:
+def test_whoever_leaves_what_consumers_hold_takes_it_along_now_or_with_the_sweep(
+    verdict: Verdict, known: Known | None
+) -> None:
     step = follow(verdict, known, 2)
     held = known is not None and known.bucket in PUBLISHED and (known.version > 0 or known.bucket is Bucket.ACTIVE)
-    leaves = held and verdict.bucket is not Bucket.ACTIVE
-    moved = known is not None and known.bucket is not verdict.bucket
-    assert step.unreadable or not (leaves and moved)
-    assert not (step.read and step.unreadable)
+    leaves = held and verdict.bucket not in (Bucket.ACTIVE, Bucket.DENIED)
+    assert (step.gone or step.leaving) == leaves
+    assert step.read + step.gone + step.leaving <= 1
+
+
+@given(verdicts, knowns)
+def test_only_whom_a_new_policy_shuts_out_goes_before_the_sweep(verdict: Verdict, known: Known) -> None:
+    step = follow(verdict, known, 2)
+    assert not step.gone or (known.generation < 2 and verdict.reason in BY_POLICY)
+    assert not step.leaving or known.generation == 2 or verdict.reason not in BY_POLICY
 
 
 @given(verdicts, st.none() | knowns)
 def test_what_is_not_read_under_this_generation_will_be(verdict: Verdict, known: Known | None) -> None:
     step = follow(verdict, known, 2)
     unread = known is None or known.read_generation != 2 or known.bucket is not Bucket.ACTIVE
-    assert step.read == (verdict.bucket is Bucket.ACTIVE and unread)
+    assert step.read or not (verdict.bucket is Bucket.ACTIVE and unread)
+    assert not step.read or verdict.bucket in (Bucket.ACTIVE, Bucket.DENIED)
+
+
+def known(**fields: object) -> Known:
+    here = {"bucket": Bucket.ACTIVE, "reason": None, "generation": 1, "read_generation": 1, "version": 1}
+    return Known(**here | {"address": "person1@example.org", "time_zone": "UTC"} | fields)  # type: ignore[arg-type]
+
+
+def judged(bucket: Bucket = Bucket.ACTIVE, **fields: Any) -> Verdict:
+    here = {"mailbox_id": "id-1", "address": "person1@example.org", "bucket": bucket}
+    return Verdict(**here | fields)
+
+
+def test_what_has_not_changed_is_not_read_again() -> None:
+    assert not follow(judged(kind=Kind.USER, time_zone="UTC"), known(), 1).read
+
+
+@pytest.mark.parametrize(
+    "fields", [{"address": "renamed@example.org"}, {"kind": Kind.ROOM}, {"time_zone": "GMT Standard Time"}]
+)
+def test_a_mailbox_with_another_address_kind_or_time_zone_is_read_again(fields: dict[str, Any]) -> None:
+    assert follow(judged(**fields), known(), 1).read
+
+
+def test_what_was_not_learned_this_time_has_not_changed() -> None:
+    step = follow(judged(kind=None, time_zone=""), known(kind=Kind.ROOM), 1)
+    assert not step.read
+    assert step.verdict.kind is Kind.ROOM
+
+
+def test_a_mailbox_that_stays_after_all_is_read_again() -> None:
+    assert follow(judged(), known(leaving=True), 1).read
+
+
+def test_a_known_mailbox_that_refuses_to_tell_its_settings_is_left_to_a_reading() -> None:
+    step = follow(judged(Bucket.DENIED, reason="access_denied"), known(), 1)
+    assert step.read
+    assert (step.verdict.bucket, step.verdict.reason) == (Bucket.ACTIVE, None)
+
+
+def test_a_new_mailbox_that_refuses_to_tell_its_settings_is_denied() -> None:
+    step = follow(judged(Bucket.DENIED, reason="access_denied"), None, 1)
+    assert (step.read, step.verdict.bucket) == (False, Bucket.DENIED)
 
 
 @pytest.mark.parametrize("bucket", sorted(TRIED))
 def test_only_a_good_reading_ends_what_a_reading_began(bucket: Bucket) -> None:
-    known = Known(bucket=bucket, reason="access_denied", generation=1, read_generation=1)
-    step = follow(Verdict(mailbox_id="id-1", address="a@b", bucket=Bucket.ACTIVE), known, 1)
+    step = follow(judged(), known(bucket=bucket, reason="access_denied"), 1)
     assert step.read
     assert (step.verdict.bucket, step.verdict.reason) == (bucket, "access_denied")
 

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fetcher.failure import LONG_PAUSE, PAUSED, Whose, back_off, of_enumeration, of_reading, word
+from services.fetcher.failure import (
+    DOUBT_OVER,
+    DOUBT_PAUSE,
+    PAUSED,
+    Whose,
+    back_off,
+    of_enumeration,
+    of_reading,
+    word,
+)
 from shared.contracts.values import Bucket
 from shared.graph import GraphError
 from shared.identity import IdentityError
@@ -71,11 +80,41 @@ def test_a_refusal_in_words_not_known_may_pass(error: GraphError) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [graph(401), graph(403, "Authorization_RequestDenied"), IdentityError("consent_missing")]
+    "error",
+    [
+        graph(401, "InvalidAuthenticationToken"),
+        graph(403, "Authorization_RequestDenied"),
+        IdentityError("consent_missing"),
+        IdentityError("secret_expired"),
+        IdentityError("app_disabled"),
+        IdentityError("credential_missing"),
+    ],
 )
-def test_the_organisations_trouble_waits_long_and_is_not_counted(error: GraphError | IdentityError) -> None:
-    fate = of_reading(error, 1)
-    assert (fate.whose, fate.after, fate.counted) == (Whose.ORG, LONG_PAUSE, False)
+def test_who_turns_the_whole_organisation_away_puts_its_connection_in_doubt(error: GraphError | IdentityError) -> None:
+    for fate in (of_reading(error, 1), of_enumeration(error, 8)):
+        assert (fate.whose, fate.counted, fate.pause_tenant) == (Whose.ORG, False, False)
+        assert fate.after == DOUBT_OVER > DOUBT_PAUSE
+
+
+@pytest.mark.parametrize(
+    "error", [graph(403), graph(403, "Blocked"), graph(403, "ErrorAccessDenied"), graph(404), graph(502, "")]
+)
+def test_a_refusal_of_the_directory_that_a_proxy_may_have_made_passes(error: GraphError) -> None:
+    fate = of_enumeration(error, 1)
+    assert (fate.whose, fate.counted) == (Whose.PASSING, True)
+
+
+def test_a_mailbox_that_refuses_is_doubted_before_it_is_denied() -> None:
+    assert of_reading(graph(403, "ErrorAccessDenied"), 1).doubt
+    assert not of_reading(graph(404, "MailboxNotEnabledForRESTAPI"), 1).doubt
+
+
+@pytest.mark.parametrize(("retry_after", "after"), [(7.0, 7.0), (2.128, 2.128), (3600.0, 3600.0), (None, 5.0)])
+def test_a_mailboxs_own_throttling_is_its_own_and_honoured_to_the_fraction(
+    retry_after: float | None, after: float
+) -> None:
+    fate = of_reading(graph(429, "TooManyRequests", retry_after), 1)
+    assert (fate.whose, fate.after, fate.pause_tenant) == (Whose.PASSING, after, False)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,19 @@ def snapshot(
     )
 
 
+def erased(mailbox_id: str = "m-0001", *, version: int) -> MailboxUnreadable:
+    """Return the message that says a mailbox was erased: it bears the id where an address would be."""
+    return MailboxUnreadable(
+        org_id="acme",
+        generation=1,
+        mailbox=Mailbox(mailbox_id=mailbox_id, address=mailbox_id),
+        version=version,
+        as_of=MONDAY + version,
+        bucket=Bucket.EXCLUDED,
+        reason="erased",
+    )
+
+
 def unreadable(
     bucket: Bucket, *, version: int = 1, org_id: str = "acme", mailbox_id: str = "m-0001", generation: int = 1
 ) -> MailboxUnreadable:
@@ -69,8 +82,10 @@ def event(start: int, end: int, subject: str = "") -> PublicEvent:
     return PublicEvent(start=MONDAY + start * HOUR, end=MONDAY + end * HOUR, status="busy", subject=subject)
 
 
-async def connect(store: Store, org_id: str = "acme", *, generation: int = 1, state: str = "connected") -> None:
-    """Put an org into the store, or change its generation and state."""
+async def connect(
+    store: Store, org_id: str = "acme", *, generation: int = 1, state: str = "connected", shown_from: int = 0
+) -> None:
+    """Put an org into the store, or change its generation, its state and what is shown of it."""
     values: dict[str, Any] = {
         "org_id": org_id,
         "generation": generation,
@@ -78,8 +93,9 @@ async def connect(store: Store, org_id: str = "acme", *, generation: int = 1, st
         "connection": msgspec.json.encode(GraphConnection(tenant_id="t")),
         "tenant_id": f"tenant-{org_id}",
         "policy": msgspec.json.encode(Policy()),
+        "shown_from": shown_from,
     }
-    changed = {"generation": generation, "state": state}
+    changed = {"generation": generation, "state": state, "shown_from": shown_from}
     async with store.write() as connection:
         insert = store.upsert(orgs).values(values)
         await connection.execute(insert.on_conflict_do_update(index_elements=["org_id"], set_=changed))

@@ -58,12 +58,14 @@ async def test_an_older_policy_can_still_be_read(store: Store) -> None:
     assert await policy_of(store, "acme", 2) is None
 
 
-async def test_only_connected_orgs_have_a_generation(store: Store) -> None:
+async def test_only_orgs_in_force_have_a_generation(store: Store) -> None:
     await put(store, "a", generation=2)
-    await put(store, "b", state="refused")
-    await put(store, "c", state="requested")
+    await put(store, "attended", state="attention", generation=4)
+    for state in ("refused", "requested", "disconnecting"):
+        await put(store, state, state=state)
     async with store.write() as connection:
-        assert await generations(connection, ["a", "b", "c", "d", "a"]) == {"a": 2}
+        asked = ["a", "attended", "refused", "requested", "disconnecting", "nobody", "a"]
+        assert await generations(connection, asked) == {"a": 2, "attended": 4}
         assert await generations(connection, []) == {}
 
 

@@ -1,0 +1,60 @@
+"""Which mailboxes a subscription is wanted for, found in the store, some at a time: exactly those that are read.
+
+A mailbox that is not read any more loses its own; while its org needs attention it keeps what it has.
+"""
+
+from sqlalchemy import BigInteger, and_, exists, literal, select, true, update
+
+from services.fetcher import plans
+from services.fetcher.subscriptions import AT_ONCE, COLUMNS, KEY, MAILBOX, lock_both, promise, row_of, rows_of
+from shared.connections import CONNECTED, IN_FORCE
+from shared.contracts.values import Bucket, Instant
+from shared.store import Store
+from shared.tables import mailboxes, orgs, subscriptions
+
+
+async def want(store: Store, now: Instant, *, limit: int) -> int:
+    """Want a subscription for up to `limit` mailboxes that are read and have none; return how many."""
+    chosen = (
+        select(mailboxes.c.org_id, mailboxes.c.mailbox_id, true(), literal(now, BigInteger()), literal(0))
+        .join(orgs, and_(orgs.c.org_id == mailboxes.c.org_id, orgs.c.generation == mailboxes.c.generation))
+        .where(orgs.c.state == CONNECTED, mailboxes.c.bucket == Bucket.ACTIVE, ~exists().where(MAILBOX))
+        .limit(limit)
+    )
+    names = ["org_id", "mailbox_id", "wanted", "act_at", "failures"]
+    statement = store.upsert(subscriptions).from_select(names, chosen).on_conflict_do_nothing()
+    async with store.write() as connection:
+        return max(0, (await connection.execute(statement)).rowcount)
+
+
+async def revise(store: Store, now: Instant, *, nowhere: bool = False) -> int:
+    """Take back what is wanted of mailboxes no longer read, want it again where they are; return how many, a page.
+
+    With `nowhere` to send hints to, everything is taken back.
+    """
+    read = exists().where(
+        MAILBOX,
+        mailboxes.c.bucket == Bucket.ACTIVE,
+        orgs.c.org_id == subscriptions.c.org_id,
+        orgs.c.state.in_(IN_FORCE),
+    )
+    outdated = subscriptions.c.wanted.is_(true()) if nowhere else subscriptions.c.wanted != read
+    async with store.read() as connection:
+        found = await connection.execute(select(*COLUMNS).where(outdated).limit(AT_ONCE))
+        keys = [(row.org_id, row.mailbox_id) for row in map(row_of, found)]
+    if not keys:
+        return 0
+    changed = update(subscriptions).where(KEY.in_(keys), outdated)
+    async with store.write() as connection:
+        await lock_both(store, connection, keys)
+        await connection.execute(changed.values(wanted=~subscriptions.c.wanted, act_at=now))
+        rows = await rows_of(connection, keys)
+        await promise(connection, {(row.org_id, row.mailbox_id): plans.hints_until(row, now) for row in rows}, now)
+    return len(keys)
+
+
+async def connected_orgs(store: Store) -> list[str]:
+    """Return every connected org, by id."""
+    query = select(orgs.c.org_id).where(orgs.c.state == CONNECTED).order_by(orgs.c.org_id)
+    async with store.read() as connection:
+        return list((await connection.execute(query)).scalars())

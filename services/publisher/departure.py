@@ -1,0 +1,96 @@
+"""Edge: deletes what is published of an org that left, and writes the one row that tells consumers to drop it.
+
+It refuses an org that is in force, and leaves alone whatever a newer generation published: it was connected anew.
+"""
+
+from typing import Final
+
+import msgspec
+from sqlalchemy import Delete, and_, delete, exists, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.publisher.news import ORG_REMOVED, told_of_departure
+from shared.connections import IN_FORCE
+from shared.contracts.values import Instant
+from shared.errors import Reject
+from shared.reach import reached
+from shared.store import Store
+from shared.tables import consumers, orgs, timelines, updates
+
+PAGE: Final = 1000  # rows of each table in one transaction; other orgs are published between two
+
+
+async def depart(store: Store, org_id: str, generation: int, *, now: Instant) -> dict[str, int]:
+    """Delete an org up to a generation, page by page, and return how many rows went; again, it finds nothing more.
+
+    The first page also tells consumers and takes the org out of their scopes, unless a newer generation is there.
+    Raises Reject("org_in_force") where the org was not disconnected, and Retry where the database cannot be reached.
+    """
+    counts = {"timelines": 0, "updates": 0}
+    first = more = True
+    while more:
+        async with reached(), store.write() as connection:
+            if first:
+                await store.publication_lock(connection)
+                await _tell(connection, org_id, generation, now=now)
+            gone = await _page(connection, org_id, generation)
+        first = False
+        counts = {name: count + gone[name] for name, count in counts.items()}
+        more = PAGE in gone.values()
+    return counts
+
+
+async def _tell(connection: AsyncConnection, org_id: str, generation: int, *, now: Instant) -> None:
+    query = select(orgs.c.state, orgs.c.generation).where(orgs.c.org_id == org_id)
+    row = (await connection.execute(query)).one_or_none()
+    if row is not None and row.generation > generation:
+        return
+    if row is not None and row.state in IN_FORCE:
+        raise Reject("org_in_force")
+    told = exists().where(updates.c.org_id == org_id, updates.c.type == ORG_REMOVED, updates.c.generation >= generation)
+    if not (await connection.execute(select(told))).scalar_one():
+        await connection.execute(updates.insert().values(told_of_departure(org_id, generation, now=now)))
+    await _narrow_scopes(connection, org_id)
+
+
+async def _narrow_scopes(connection: AsyncConnection, org_id: str) -> None:
+    """Take the org out of every token's scope: another customer may bear its id one day."""
+    rows = await connection.execute(
+        select(consumers.c.name, consumers.c.orgs)
+        .where(consumers.c.orgs.contains(f'"{org_id}"', autoescape=True))
+        .order_by(consumers.c.name)
+        .with_for_update()
+    )
+    for name, scope in rows.all():
+        left = [each for each in msgspec.json.decode(scope, type=list[str]) if each != org_id]
+        narrowed = update(consumers).where(consumers.c.name == name)
+        await connection.execute(narrowed.values(orgs=msgspec.json.encode(left).decode()))
+
+
+async def _page(connection: AsyncConnection, org_id: str, generation: int) -> dict[str, int]:
+    """Delete up to a page of each table; rows are locked in one order, for another replica may be at the same."""
+    key = tuple_(timelines.c.org_id, timelines.c.mailbox_id)
+    published = (
+        select(timelines.c.org_id, timelines.c.mailbox_id)
+        .where(timelines.c.org_id == org_id, timelines.c.generation <= generation)
+        .order_by(timelines.c.mailbox_id)
+    )
+    this_departure = and_(updates.c.type == ORG_REMOVED, updates.c.generation == generation)
+    told = (
+        select(updates.c.position)
+        .where(updates.c.org_id == org_id, or_(updates.c.generation < generation, ~this_departure))
+        .where(updates.c.generation <= generation)
+        .order_by(updates.c.position)
+    )
+    return {
+        "timelines": await _deleted(
+            connection, delete(timelines).where(key.in_(published.limit(PAGE).with_for_update()))
+        ),
+        "updates": await _deleted(
+            connection, delete(updates).where(updates.c.position.in_(told.limit(PAGE).with_for_update()))
+        ),
+    }
+
+
+async def _deleted(connection: AsyncConnection, statement: Delete) -> int:
+    return (await connection.execute(statement)).rowcount

@@ -1,0 +1,71 @@
+"""How long the update log is kept: what is old, announced, and followed by newer news of the same mailbox is deleted.
+
+It refuses to delete the last word on any mailbox or org, and anything the relay has not announced yet.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.publisher.relay import NAME
+from shared import clock, logs
+from shared.contracts.values import DAY, Instant
+from shared.errors import Retry
+from shared.reach import reached
+from shared.store import Store
+from shared.tables import relay, updates
+
+PAGE: Final = 1000  # rows looked at in one transaction
+PAGES: Final = 100  # in one go; the next goes on where it ended
+PAUSE: Final = 60.0  # seconds between two
+
+
+async def retain(store: Store, *, days: int, stop: asyncio.Event) -> None:
+    """Delete once a minute until `stop` is set; with 0 days all is kept for ever."""
+    place = 0
+    while days and not stop.is_set():
+        try:
+            place = await forget_old(store, before=clock.now() - days * DAY, place=place)
+        except Retry as pause:
+            logs.get("publisher").warning("retention.paused", reason=pause.reason)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), PAUSE)
+
+
+async def forget_old(store: Store, *, before: Instant, place: int = 0) -> int:
+    """Go through the log from after a position, and return the place to go on at: 0 once all that is old was seen.
+
+    Raises Retry where the database cannot be reached.
+    """
+    for _ in range(PAGES):
+        async with reached(), store.write() as connection:
+            place = await _page(connection, before, place)
+        if not place:
+            break
+    return place
+
+
+async def _page(connection: AsyncConnection, before: Instant, place: int) -> int:
+    announced = select(relay.c.position).where(relay.c.name == NAME).scalar_subquery()
+    query = (
+        select(updates.c.position, updates.c.created_at)
+        .where(updates.c.position > place, updates.c.position <= announced)
+        .order_by(updates.c.position)
+        .limit(PAGE)
+    )
+    rows = (await connection.execute(query)).all()
+    last = max((row.position for row in rows if row.created_at < before), default=0)
+    if not last:
+        return 0
+    newer = updates.alias("newer")
+    followed = exists().where(
+        newer.c.org_id == updates.c.org_id,
+        newer.c.mailbox_id == updates.c.mailbox_id,
+        newer.c.position > updates.c.position,
+    )
+    old = (updates.c.position > place, updates.c.position <= last, updates.c.created_at < before)
+    await connection.execute(delete(updates).where(*old, followed))
+    return last if len(rows) == PAGE and last == rows[-1].position else 0
