@@ -6,10 +6,9 @@ It refuses to send the bearer token to any host but the cloud's own, to follow r
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import aiohttp
-import msgspec
 from msgspec import Raw
 from yarl import URL
 
@@ -25,7 +24,6 @@ Session = aiohttp.ClientSession
 
 BODY_CAP: Final = 64 * 2**20  # a page of 999 events with details is some 5 MB
 ERROR_CAP: Final = 64 * 2**10
-NO_CONTENT: Final = 204
 TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=10, sock_read=60)
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -78,17 +76,6 @@ class GraphClient:
         answer = await self._call("POST", WHERE, Raw, headers=_JSON, body=batch_of(requests))
         return answers_of([request.id for request in requests], answer)
 
-    async def send(self, method: str, url: str, kind: type[T], body: Mapping[str, Any]) -> T:
-        """Send a JSON body by POST or PATCH and return the answer decoded into `kind` (None for one without a body).
-
-        Raises as `get` does.
-        """
-        return await self._call(method, url, kind, headers=_JSON, body=msgspec.json.encode(body))
-
-    async def delete(self, url: str) -> None:
-        """Delete what is at `url`. Raises as `get` does; a 404 is for the caller to judge."""
-        await self._call("DELETE", url, Raw, headers=_NONE)
-
     async def _call(
         self, method: str, url: str, kind: type[T], *, headers: Mapping[str, str], body: bytes | None = None
     ) -> T:
@@ -123,8 +110,6 @@ class GraphClient:
             async with self._session.request(method, target, headers=sent, data=body, allow_redirects=False) as answer:
                 if not 200 <= answer.status < 300:
                     raise await _refusal(answer, where)
-                if answer.status == NO_CONTENT and method != "GET":
-                    return decoded(b"null", kind, where)
                 if "json" not in answer.content_type:
                     raise GraphError(status=answer.status, code="not_json", url_path=where)
                 return decoded(await _body(answer, BODY_CAP, where), kind, where)

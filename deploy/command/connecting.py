@@ -150,7 +150,7 @@ def add(name: str, org_ids: tuple[str, ...], *, all_orgs: bool, actor: str) -> N
     async def work() -> str:
         async with opened_store() as store:
             token = await admitted.add(store, name, ["*"] if all_orgs else list(org_ids), now=clock.now())
-            details = {"consumer": name, "orgs": len(org_ids), "every_org": all_orgs}
+            details: dict[str, str | int] = {"consumer": name, "orgs": len(org_ids), "every_org": all_orgs}
             try:
                 await record(store, "consumer.added", actor=actor, details=details)
             except BaseException:

@@ -71,8 +71,7 @@ async def forget_unused(store: Store, org_id: str) -> int:
     own = _own_names(org_id)
     async with store.write() as writing:
         used = await _used(writing)
-        names = (await writing.execute(select(credentials.c.credential_id))).scalars().all()
-        unused = [name for name in names if own.fullmatch(name) and name not in used]
+        unused = [name for name in await _names(writing) if own.fullmatch(name) and name not in used]
         await writing.execute(delete(credentials).where(credentials.c.credential_id.in_(unused)))
     return len(unused)
 
@@ -82,10 +81,15 @@ async def forget_own(writing: AsyncConnection, org_id: str) -> int:
     own = _own_names(org_id)
     others = await _used(writing, but=org_id)
     named = await _used(writing) - others - {DEFAULT}
-    names = (await writing.execute(select(credentials.c.credential_id))).scalars().all()
-    gone = [name for name in names if name in named or (own.fullmatch(name) and name not in others)]
+    gone = [name for name in await _names(writing) if name in named or (own.fullmatch(name) and name not in others)]
     await writing.execute(delete(credentials).where(credentials.c.credential_id.in_(gone)))
     return len(gone)
+
+
+async def _names(writing: AsyncConnection) -> list[str]:
+    """Return every credential's name, the rows locked in the order in which everybody locks them."""
+    query = select(credentials.c.credential_id).order_by(credentials.c.credential_id).with_for_update()
+    return list((await writing.execute(query)).scalars())
 
 
 async def _used(writing: AsyncConnection, *, but: str | None = None) -> set[str]:
@@ -106,8 +110,9 @@ async def reseal(store: Store, vault: Vault, *, now: Instant) -> int:
     Raises VaultError where one cannot be opened, and then changes none.
     """
     count = 0
+    query = select(credentials).order_by(credentials.c.credential_id).with_for_update()
     async with store.write() as writing:
-        for row in (await writing.execute(select(credentials).with_for_update())).all():
+        for row in (await writing.execute(query)).all():
             if not vault.is_newest(row.sealed):
                 sealed = vault.rotate(row.sealed, about=about_credential(row.credential_id))
                 where = credentials.c.credential_id == row.credential_id

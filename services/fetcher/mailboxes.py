@@ -24,7 +24,6 @@ Step = Callable[[Row | None], Change]
 
 TOGETHER: Final = 64  # steps in one transaction
 LINGER: Final = 0.01  # seconds a step waits for others to share its transaction
-AT_ONCE: Final = 200  # rows in one statement; SQLite binds 32,766 values, old builds 999
 
 _WRITTEN: Final = (
     "version", "lease_id", "lease_until", "dirty", "started_ms", "waiting", "retry_at", "read_at", "read_generation",

@@ -65,7 +65,7 @@ def _queue(name: str, *takes: type[Message], suffix: str = "") -> Queue:
 
 def _purge(service: str, *takes: type[Message]) -> Queue:
     """A service's queue of what must go, apart from its work, so that it waits behind nothing."""
-    keys = tuple(type_name(kind) + (f".{service}" if kind is OrgPurge else "") for kind in (OrgPurge, *takes))
+    keys = (f"{type_name(OrgPurge)}.{service}", *map(type_name, takes))
     return Queue(f"{service}.purge", (OrgPurge, *takes), keys)
 
 

@@ -1,6 +1,7 @@
 """One contract for both databases: transactions, the publication lock, a schema that is exactly shared/tables.py."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.engine import make_url
 
 from shared.migrate import schema_is_current, upgrade
 from shared.store import Store, open_store
@@ -224,3 +226,47 @@ async def test_a_database_of_another_release_is_not_current(store: Store) -> Non
     async with store.write() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert not await schema_is_current(store)
+
+
+async def test_what_was_deleted_is_in_no_file_of_the_database_after_compacting(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/b.db"
+    upgrade(url)
+    store = open_store(url)
+    canary = b"canary-of-a-private-calendar" * 40
+    async with store.write() as connection:
+        await connection.execute(updates.insert(), [{**update_row(), "body": canary} for _ in range(300)])
+    async with store.write() as connection:
+        await connection.execute(updates.delete())
+    assert holding(tmp_path, b"canary-of")
+    assert await store.compact()
+    assert holding(tmp_path, b"canary-of") == []
+    await put(store, "goes on")
+    assert await count(store) == 1
+    await store.close()
+
+
+def holding(folder: Path, needle: bytes) -> list[str]:
+    return [file.name for file in folder.iterdir() if needle in file.read_bytes()]
+
+
+async def test_compacting_loses_nothing_that_is_there(store: Store) -> None:
+    await put(store, "kept")
+    assert await store.compact()
+    assert await count(store) == 1
+
+
+async def test_who_does_not_own_the_tables_is_told_that_they_were_not_compacted(postgres_url: str) -> None:
+    upgrade(postgres_url)
+    role = f"reader_{postgres_url.rpartition('_')[2]}_{os.getpid()}"
+    owner = open_store(postgres_url)
+    async with owner.write() as connection:
+        await connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+    reader = open_store(str(make_url(postgres_url).set(username=role, password=None)))
+    try:
+        assert not await reader.compact()
+        assert await owner.compact()
+    finally:
+        await reader.close()
+        async with owner.write() as connection:
+            await connection.execute(text(f"DROP ROLE {role}"))
+        await owner.close()

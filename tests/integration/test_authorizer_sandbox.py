@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from deploy.sandbox import Fault, FaultKind, Sandbox, SandboxOptions, start
 from deploy.sandbox.directory import Reach
-from services.authorizer import orgs, verdicts
+from services.authorizer import orgs, requests, verdicts
 from services.authorizer.desk import Desk, settle
 from services.authorizer.orgs import OrgState
 from services.authorizer.settings import Settings
@@ -107,6 +107,26 @@ async def test_an_app_without_consent_and_a_disabled_one_are_told_apart(desk: De
     assert (await connect(desk, sandbox)).reason == "app_not_in_tenant"
     sandbox.consent()
     assert (await connect(desk, sandbox)).state == "connected"
+
+
+async def test_a_consent_taken_back_is_found_when_doubted_and_its_return_too(desk: Desk, sandbox: Sandbox) -> None:
+    await connect(desk, sandbox)
+    sandbox.revoke()
+    assert await requests.doubt(desk.store, "acme", generation=1, now=clock.now())
+    found = await again(desk, clock.now())
+    assert (found.state, found.generation, found.reason) == ("attention", 1, "app_not_in_tenant")
+    sandbox.consent()
+    found = await again(desk, clock.now() + desk.settings.retry_attention)
+    assert (found.state, found.generation, found.reason) == ("connected", 1, None)
+
+
+async def again(desk: Desk, now: int) -> OrgState:
+    """Have the org verified that is due at an instant."""
+    (claimed,) = await verdicts.claim(desk.store, now=now, limit=1)
+    await settle(desk, claimed)
+    found = await orgs.org(desk.store, "acme")
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from deploy.sandbox import MISSED, REAUTHORIZE, REMOVED, Fault, FaultKind
+from deploy.sandbox import Fault, FaultKind
 from services.fetcher.settings import Settings
 from services.fetcher.subscribing import Keeper
 from shared import clock
@@ -161,59 +161,6 @@ async def test_a_changed_address_moves_every_subscription(tmp_path: Path, sqlite
         here.later(3700)
         await here.keep(looks=5)
         assert {each.url for each in here.sandbox.subscriptions()} == {here.context.settings.notify_url}
-
-
-async def test_a_lost_subscription_is_hinted_at_and_made_anew(tmp_path: Path, sqlite_url: str) -> None:
-    async with town(tmp_path, sqlite_url) as here:
-        await here.keep()
-        lost = here.sandbox.subscriptions()[0]
-        here.sandbox.notifications.lifecycle(lost.id, REMOVED)
-        await until(lambda: here.broker.hinted() == [lost.user_id])
-        assert (await here.mailboxes())[lost.user_id].subscribed_until is None
-        await here.keep()
-        assert len(here.sandbox.subscriptions()) == 3
-        assert (await here.mailboxes())[lost.user_id].subscribed_until is not None
-
-
-async def test_missed_notifications_are_a_hint(tmp_path: Path, sqlite_url: str) -> None:
-    async with town(tmp_path, sqlite_url) as here:
-        await here.keep()
-        some = here.sandbox.subscriptions()[0]
-        here.sandbox.notifications.lifecycle(some.id, MISSED)
-        await until(lambda: here.broker.hinted() == [some.user_id])
-
-
-async def test_a_subscription_to_be_authorised_again_is_renewed(tmp_path: Path, sqlite_url: str) -> None:
-    async with town(tmp_path, sqlite_url) as here:
-        await here.keep()
-        some = here.sandbox.subscriptions()[0]
-        here.later(3600)
-        here.sandbox.notifications.lifecycle(some.id, REAUTHORIZE)
-
-        async def asked() -> bool:
-            return (await here.rows())[some.user_id].reason == "reauthorization_required"
-
-        await until(asked)
-        assert here.broker.messages == []
-        await here.keep()
-        renewed = next(each for each in here.sandbox.subscriptions() if each.id == some.id)
-        assert renewed.expiry >= some.expiry + 3000
-        assert not renewed.paused
-
-
-async def test_forged_notifications_bring_nothing_about(tmp_path: Path, sqlite_url: str) -> None:
-    async with town(tmp_path, sqlite_url) as here:
-        await here.keep()
-        one, two, *_ = here.sandbox.subscriptions()
-        assert two.client_state is not None
-        here.sandbox.notifications.forge(one.id)
-        here.sandbox.notifications.forge(one.id, client_state=two.client_state)
-        here.sandbox.notifications.forge(one.id, client_state="A" * 43)
-        here.sandbox.notifications.forge(one.id, unknown=True)
-        here.change(two.user_id)
-        await until(lambda: here.broker.hinted() == [two.user_id])
-        await until(lambda: here.sandbox.notifications.counts.delivered == 5)
-        assert here.broker.hinted() == [two.user_id]
 
 
 async def test_without_an_answer_at_the_address_nothing_is_promised_and_few_are_tried(

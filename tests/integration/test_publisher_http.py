@@ -6,9 +6,10 @@ import pytest
 
 from services.publisher.consumers import add
 from services.publisher.timelines import publish
+from shared import clock
 from shared.contracts.values import Bucket, Status
 from shared.store import Store, open_store
-from shared.tables import enumerations
+from shared.tables import enumerations, orgs, subscriptions
 from tests.integration.asking import Asker, asking, put_mailbox
 from tests.unit.publisher.readings import MONDAY, busy, connect, event, snapshot, unreadable
 
@@ -222,3 +223,108 @@ async def test_an_org_without_anything_yet_has_a_status(asker: Asker) -> None:
     status = (await asker.get(STATUS)).body
     assert status["first_reading"] == {"done": 0, "of": 0}
     assert "enumeration" not in status
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_an_org_that_is_leaving_is_not_there_any_more(store: Store, asker: Asker, method: str, path: str) -> None:
+    await publish(store, [snapshot(busy(9, 10))], now=MONDAY)
+    await connect(store, generation=2, state="disconnecting")
+    body = {"mailboxes": ["m-0001"], **DAY_ONE}
+    answer = await (asker.get(path) if method == "get" else asker.post(path, body))
+    assert (answer.status, answer.body["code"]) == (404, "org_unknown")
+
+
+async def test_what_was_read_before_a_stricter_policy_is_unknown_on_every_path(store: Store, asker: Asker) -> None:
+    await put_mailbox(store, "m-0001")
+    await publish(store, [snapshot(busy(9, 10), events=(event(9, 10, "secret plan"),))], now=MONDAY)
+    await connect(store, generation=2, shown_from=2)
+    one = await asker.get(ONE)
+    assert (one.status, one.body["code"], one.body["reason"]) == (409, "availability_unknown", "policy_changed")
+    many = await asker.post(FREE_BUSY, {"mailboxes": ["m-0001", "m-0001@example.com"], **DAY_ONE})
+    assert [found["error"] for found in many.body["mailboxes"]] == [
+        {"code": "availability_unknown", "reason": "policy_changed"}
+    ] * 2
+    (entry,) = (await asker.get(MAILBOXES)).body["mailboxes"]
+    assert (entry["coverage"], entry["reason"]) == ("unknown", "policy_changed")
+    status = (await asker.get(STATUS)).body
+    assert (status["coverage"], "oldest_as_of" in status) == ({"full": 0, "unknown": 1}, False)
+    await publish(store, [snapshot(busy(9, 10), generation=2, version=2)], now=MONDAY)
+    assert (await asker.get(ONE)).status == 200
+    assert (await asker.get(STATUS)).body["coverage"] == {"full": 1, "unknown": 0}
+
+
+async def test_what_was_read_before_a_looser_policy_is_shown_on(store: Store, asker: Asker) -> None:
+    await put_mailbox(store, "m-0001")
+    await publish(store, [snapshot(busy(9, 10))], now=MONDAY)
+    await connect(store, generation=2, shown_from=1)
+    assert (await asker.get(ONE)).status == 200
+    (entry,) = (await asker.get(MAILBOXES)).body["mailboxes"]
+    assert entry["coverage"] == "full"
+
+
+async def test_an_erased_mailbox_is_listed_by_its_id_alone(store: Store, asker: Asker) -> None:
+    await put_mailbox(store, "m-0001", address="", bucket="excluded", reason="erased")
+    (entry,) = (await asker.get(MAILBOXES)).body["mailboxes"]
+    assert (entry["mailbox"], entry["bucket"], entry["reason"]) == ("m-0001", "excluded", "erased")
+    assert (await asker.get(f"{MAILBOXES}/m-0001/availability")).status == 404
+
+
+async def test_a_mailbox_tells_why_it_waits_until_when_and_whether_hints_come(
+    store: Store, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: MONDAY)
+    await put_mailbox(store, "m-1", waiting="throttled", retry_at=MONDAY + 90, due_at=MONDAY + 300, failures=2)
+    await put_mailbox(store, "m-2", failures=1, due_at=MONDAY + 20, subscribed_until=MONDAY + 1)
+    await put_mailbox(store, "m-3", due_at=MONDAY + 300, subscribed_until=MONDAY)
+    first, second, third = (await asker.get(MAILBOXES)).body["mailboxes"]
+    assert (first["waiting"], first["next_try_at"], first["failures"]) == ("throttled", "2026-01-05T00:01:30Z", 2)
+    assert (second["next_try_at"], second["subscribed"], second["failures"]) == ("2026-01-05T00:00:20Z", True, 1)
+    assert not {"waiting", "next_try_at", "subscribed", "failures"} & set(third)
+
+
+async def test_the_status_counts_what_waits_and_who_is_subscribed_and_what_is_held(
+    store: Store, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: MONDAY)
+    for number, waiting in enumerate(["throttled", "throttled", "server_error", None]):
+        await put_mailbox(store, f"m-{number}", waiting=waiting)
+    same = {"org_id": "acme", "act_at": 0, "failures": 0, "reason": None}
+    rows = [
+        {"mailbox_id": "m-0", "subscription_id": "s0", "expires_at": MONDAY + 1, "wanted": True, **same},
+        {"mailbox_id": "m-1", "subscription_id": "s1", "expires_at": MONDAY, "wanted": True, **same, "reason": "gone"},
+        {"mailbox_id": "m-2", "subscription_id": None, "expires_at": None, "wanted": True, **same, "reason": "denied"},
+        {"mailbox_id": "m-3", "subscription_id": "s3", "expires_at": MONDAY + 9, "wanted": False, **same},
+        {"mailbox_id": "m-0", "subscription_id": "s9", "expires_at": MONDAY + 9, "wanted": True, **same}
+        | {"org_id": "beta"},
+    ]
+    async with store.write() as connection:
+        await connection.execute(subscriptions.insert(), rows)
+        await connection.execute(
+            enumerations.insert().values(
+                org_id="acme", run="0" * 32, generation=1, started_at=MONDAY, held=60, held_of=100
+            )
+        )
+    status = (await asker.get(STATUS)).body
+    assert status["waiting"] == {"server_error": 1, "throttled": 2}
+    assert status["subscriptions"] == {"wanted": 3, "live": 1, "reasons": {"denied": 1, "gone": 1}}
+    assert status["held"] == {"removal": 60, "of": 100}
+
+
+async def test_the_status_tells_the_oldest_knowledge_of_what_is_read(store: Store, asker: Asker) -> None:
+    for mailbox_id, bucket in {"m-0001": "active", "m-0002": "active", "m-0003": "denied"}.items():
+        await put_mailbox(store, mailbox_id, bucket=bucket)
+    await publish(
+        store,
+        [snapshot(version=9), snapshot(mailbox_id="m-0002", version=5), snapshot(mailbox_id="m-0003", version=1)],
+        now=MONDAY,
+    )
+    assert (await asker.get(STATUS)).body["oldest_as_of"] == "2026-01-05T00:00:05Z"
+
+
+async def test_an_org_that_needs_attention_says_what_its_admin_must_do(store: Store, asker: Asker) -> None:
+    changed = {"state": "attention", "reason": "consent_revoked", "sentence": "Grant consent again."}
+    async with store.write() as connection:
+        await connection.execute(orgs.update().values(changed))
+    status = (await asker.get(STATUS)).body
+    assert {name: status[name] for name in changed} == changed
+    assert "held" not in status

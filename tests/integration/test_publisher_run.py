@@ -6,18 +6,29 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientSession
 from msgspec import Struct
 
 from services.normalizer import __main__ as normalizer
+from services.normalizer.handler import normalize
 from services.normalizer.settings import Settings as NormalizerSettings
 from services.publisher import __main__ as publisher
 from services.publisher.consumers import add
 from services.publisher.settings import Settings as PublisherSettings
-from shared.broker import Broker, open_broker
+from shared.broker import Broker, Consumer, Delivery, Done, Outgoing, open_broker
 from shared.config import Deployment
-from shared.contracts.messages import CalendarSnapshot, MailboxUnreadable, RawEvent
+from shared.contracts.messages import (
+    AvailabilitySnapshot,
+    CalendarSnapshot,
+    MailboxUnreadable,
+    Message,
+    OrgPurge,
+    OrgPurged,
+    Purged,
+    RawEvent,
+)
 from shared.contracts.policy import Policy
 from shared.contracts.values import Bucket, Mailbox
 from shared.health import Health
@@ -141,3 +152,61 @@ async def test_a_port_that_is_taken_ends_the_publisher_at_once(sqlite_url: str) 
         taken = int(at_work.url.rpartition(":")[2])
         with pytest.raises(OSError, match="address already in use"):
             await publisher.run(Deployment(), PublisherSettings(port=taken), rim)
+
+
+async def test_live_readings_are_told_though_deep_backfill_waits(broker_url: str, sqlite_url: str) -> None:
+    behind = [
+        msgspec.structs.replace(
+            reading(1), mailbox=Mailbox(mailbox_id=f"b-{number}", address=f"b-{number}@example.com")
+        )
+        for number in range(1500)
+    ]
+    filling = open_broker(broker_url)
+    try:
+        await filling.publish(behind)
+        async with running(broker_url, sqlite_url) as at_work:
+            await connect(at_work.store)
+            await at_work.broker.publish([msgspec.structs.replace(reading(1), live=True)])
+            async with asyncio.timeout(20):
+                while not any(event["subject"] == ROOM.mailbox_id for event in at_work.told):
+                    await asyncio.sleep(0.01)
+            assert len(at_work.told) < 1000
+    finally:
+        await filling.close()
+
+
+async def test_an_org_that_left_is_purged_by_both_and_consumers_are_told(broker_url: str, sqlite_url: str) -> None:
+    async with running(broker_url, sqlite_url) as at_work:
+        await connect(at_work.store)
+        await at_work.broker.publish([reading(1, RawEvent(MONDAY, MONDAY + HOUR, "busy"))])
+        await until_told(at_work, 1)
+        await connect(at_work.store, generation=2, state="disconnecting")
+        services: tuple[Purged, ...] = ("normalizer", "publisher")
+        asked = [OrgPurge(org_id="acme", generation=2, purge_id="0" * 32, service=name) for name in services]
+        await at_work.broker.publish([*asked, Outgoing(reading(2), 700), Outgoing(found_later(), 700)])
+        await until_told(at_work, 2)
+        assert (at_work.told[1]["type"], at_work.told[1]["data"]["org_id"]) == ("org.removed.v1", "acme")
+        answers: dict[str, OrgPurged] = {}
+
+        async def note(message: Message, _: Delivery) -> Done:
+            assert isinstance(message, OrgPurged)
+            answers[message.service] = message
+            return Done()
+
+        stop = asyncio.Event()
+        taking = asyncio.create_task(
+            at_work.broker.run([Consumer("authorizer.reports", note)], service="authorizer", stop=stop)
+        )
+        async with asyncio.timeout(20):
+            while len(answers) < 2:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await taking
+        assert answers["publisher"].counts["timelines"] == answers["publisher"].counts["updates"] == 1
+        for rung in ("normalizer.delayed.60s", "publisher.delayed.60s"):
+            assert await at_work.broker.depth(rung) == 0
+
+
+def found_later() -> AvailabilitySnapshot:
+    """Return what would come to the publisher of the org."""
+    return normalize(reading(2))

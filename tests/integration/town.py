@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import insert, update
 
 from deploy.sandbox import Sandbox, SandboxOptions, start
 from deploy.sandbox.calendar.values import Item
@@ -14,7 +16,9 @@ from services.fetcher.listening import served_notifications
 from services.fetcher.settings import Settings
 from services.fetcher.subscribing import Keeper
 from shared import clock
+from shared.broker import Delivery
 from shared.health import Health
+from shared.tables import enumerations, orgs
 from shared.vault import Vault, load_vault
 from tests.processes import free_port
 from tests.unit.fetcher.collecting import Collecting, mailbox_rows, put_mailbox, subscription_rows
@@ -92,3 +96,21 @@ async def town(
     finally:
         patch.undo()
         await sandbox.stop()
+
+
+def delivery(attempt: int = 1) -> Delivery:
+    return Delivery(uuid4().hex, attempt, redelivered=False, published_at=clock.now())
+
+
+async def set_org(here: Town, **fields: Any) -> None:
+    async with here.context.store.write() as connection:
+        await connection.execute(update(orgs).values(fields))
+    here.context.tenants._orgs.drop("org1")
+
+
+async def leave(here: Town) -> None:
+    await set_org(here, state="disconnecting", generation=2)
+    async with here.context.store.write() as connection:
+        await connection.execute(
+            insert(enumerations).values(org_id="org1", run="r", generation=1, started_at=clock.now())
+        )

@@ -66,6 +66,10 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end_all()
+
+    def end_all(self) -> None:
+        """End every process; whoever serves them meanwhile calls this in a thread."""
         for name in list(self._processes):
             self.end(name)
 

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from sqlalchemy import delete
+from msgspec.structs import replace
+from sqlalchemy import delete, select
 
+from services.authorizer import audit, orgs, verdicts
 from services.authorizer import desk as module
-from services.authorizer import orgs, verdicts
 from services.authorizer.desk import Desk, settle
 from services.authorizer.orgs import OrgState
+from services.authorizer.settings import Settings
 from shared import clock, logs
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy
 from shared.identity import IdentityError
 from shared.tables import credentials
+from shared.tables import orgs as orgs_table
 from shared.vault import Vault
 from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens, graph_error, token_of
 
@@ -160,3 +163,34 @@ async def test_a_credential_stored_later_is_used(desk: Desk) -> None:
     async with desk.store.write() as writing:
         await writing.execute(delete(credentials))
     assert (await settled(desk)).reason == "credential_missing"
+
+
+async def test_the_settings_say_when_an_org_is_verified_next(desk: Desk, tokens: FakeTokens) -> None:
+    own = replace(desk, settings=Settings(retry_attention=77, verify_every=500, retry_refused=99))
+    await settled(own)
+    assert await next_turn(own) == 500
+    tokens.answer = IdentityError("secret_expired")
+    await settled(own)
+    assert await next_turn(own) == 77
+    async with own.store.write() as writing:
+        await writing.execute(delete(orgs_table))
+    await settled(own)
+    assert await next_turn(own) == 99
+
+
+async def next_turn(desk: Desk) -> int:
+    """Return in how many seconds the org is verified, as near as the clock allows."""
+    async with desk.store.read() as reading:
+        verify_at = (await reading.execute(select(orgs_table.c.verify_at))).scalar_one()
+    return min((500, 99, 77), key=lambda seconds: abs(verify_at - clock.now() - seconds))
+
+
+async def test_a_refusal_repeated_is_told_once(desk: Desk, tokens: FakeTokens) -> None:
+    tokens.answer = IdentityError("secret_wrong")
+    for _ in range(3):
+        await settled(desk)
+    told = [(entry.actor, entry.action, entry.details) for entry in await audit.entries(desk.store, "acme")]
+    assert told == [
+        ("operator", "org.requested", {"cloud": "global"}),
+        ("authorizer", "org.refused", {"reason": "secret_wrong"}),
+    ]

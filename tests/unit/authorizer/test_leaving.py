@@ -1,16 +1,18 @@
 """An org leaves, on both databases: each step repeated, interrupted, and the way back."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from services.authorizer import audit, due, leaving, orgs, requests, verdicts
 from services.authorizer.purging import SERVICES, Ask, Close, Purge, Wait
 from shared.connections import connected, generations, policy_of
 from shared.contracts.messages import GraphConnection, OrgPurged
-from shared.contracts.policy import Policy
+from shared.contracts.policy import Policy, Scope
 from shared.errors import Retry
 from shared.identity import GraphCredential
 from shared.store import Store, open_store
@@ -39,6 +41,8 @@ from tests.unit.authorizer.authorizer_fakes import times
 
 VAULT = Vault({"k1": b"1" * 32})
 LATER = NOW + 100
+COMPACT = Store.compact
+HIDDEN = Policy(scope=Scope(exclude=("canary@x.example",)))
 
 
 @pytest.fixture(autouse=True)
@@ -381,3 +385,42 @@ async def test_nothing_of_it_is_doubted_any_more(both: Store) -> None:
     await connect(both)
     await left(both)
     assert not await requests.doubt(both, "acme", generation=2, now=LATER)
+
+
+async def test_a_database_that_cannot_be_cleaned_up_does_not_cost_the_receipt(
+    both: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: Store) -> bool:
+        raise OperationalError("VACUUM", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr(Store, "compact", full)
+    await connect(both)
+    await gone(both)
+    found = await orgs.receipt(both, "acme")
+    assert found is not None
+    assert found.counts["compacted"] == 0
+
+
+async def test_what_an_org_was_is_in_no_file_of_the_database_any_more(sqlite_url: str, tmp_path: Path) -> None:
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(Store, "compact", COMPACT)  # the real one
+    store = open_store(sqlite_url)
+    canary = GraphConnection(tenant_id="canary-tenant", credential="acme-0123abcd")
+    await put(store, canary.credential)
+    await requests.connect(store, "acme", connection=canary, policy=HIDDEN, word=said())
+    await accepted(store, now=NOW)
+    assert bytes_of(tmp_path).count(b"canary") > 1
+    await gone(store)
+    found = await orgs.receipt(store, "acme")
+    written = bytes_of(tmp_path)  # while it is open: its write-ahead log too
+    await store.close()
+    monkeypatch.undo()
+    assert found is not None
+    assert found.counts["compacted"] == 1
+    assert b"acme" in written
+    for trace in (b"canary", canary.credential.encode()):
+        assert trace not in written
+
+
+def bytes_of(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.glob("busyline.db*")))

@@ -91,3 +91,8 @@ def test_an_all_day_event_at_the_end_of_the_calendar_is_no_error(time_zone: str)
 
 def test_a_snapshot_without_events_is_an_empty_line() -> None:
     assert normalize(reading(policy=Policy())).blocks == ()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_a_hint_brought_about_stays_live(live: bool) -> None:
+    assert normalize(msgspec.structs.replace(reading(), live=live)).live is live
