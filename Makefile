@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install install-dev demo test check bench lock clean
+.PHONY: help install install-dev demo test check bench soak lock clean
 
 help:
 	@echo "make demo      the whole pipeline against the sandbox, in one process"
 	@echo "make test      every test (installs RabbitMQ and PostgreSQL if it may)"
 	@echo "make check     formatting, lint, types, import rules, generated pages"
-	@echo "make bench     figures: throughput, CPU, memory, scaling"
+	@echo "make bench     figures: throughput, CPU, memory, scaling, latency, fairness, disconnecting"
+	@echo "make soak      twenty days in minutes: everything under a clock that leaps, with changes and faults"
 	@echo "make install   the locked environment in .venv"
 
 install: .venv/.runtime
@@ -37,6 +38,9 @@ check: install-dev
 
 bench: install-dev
 	$(BIN)/python -m tests.bench
+
+soak: install-dev
+	$(BIN)/python -m tests.soak
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet pyproject.toml --group build -o requirements.lock

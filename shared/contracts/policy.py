@@ -30,8 +30,9 @@ class Scope(Struct, frozen=True, kw_only=True):
 class Policy(Struct, frozen=True, kw_only=True):
     """Immutable per (org, generation). `tentative`, `oof` and `elsewhere` say as which status that word is published.
 
-    A calendar is read again after `poll_seconds` without a hint, or after `poll_seconds_subscribed` where Microsoft has
-    promised to send hints. The window is `days_back` whole UTC days before today and `days_ahead` after it, or exactly `window` where given.
+    The window is `days_back` whole UTC days before today and `days_ahead` after it, or exactly `window` where given.
+    A calendar is read again after `poll_seconds` without a hint, or after `poll_seconds_subscribed` where Microsoft
+    has promised to send hints.
     """
 
     detail: Detail = Detail.FREE_BUSY

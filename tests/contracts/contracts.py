@@ -1,6 +1,7 @@
 """The messages whose schemas are recorded, and how they are written down.
 
-The envelope holds one of three kinds of data; its `type` says which. It is recorded once for each, with that type alone.
+The envelope holds one of three kinds of data; its `type` says which. It is recorded once for each, with that type
+alone.
 """
 
 from typing import Any, Literal, get_args

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -83,27 +84,40 @@ async def test_the_service_finds_reads_polls_follows_hints_and_stops(
     )
     broker, store = open_broker(broker_url), open_store(store_url)
     try:
-        await _live(deployment, Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health()), sandbox)
+        await _polling_alone(deployment, Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health()))
+        await _with_hints(deployment, Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health()), sandbox)
     finally:
         await broker.close()
         await store.close()
 
 
-async def _live(deployment: Deployment, rim: Rim, sandbox: Sandbox) -> None:
-    after, port = Next(), free_port()
-    settings = Settings(notify_url=f"http://127.0.0.1:{port}/graph", notify_port=port)
+@asynccontextmanager
+async def _served(deployment: Deployment, settings: Settings, rim: Rim) -> AsyncIterator[Next]:
+    """Run the service, and what comes behind it, until the block ends; then it stops in order."""
+    after = Next()
     service = asyncio.create_task(run(deployment, settings, rim))
     behind = asyncio.create_task(rim.broker.run(after.consumers(), service="normalizer", stop=rim.stop))
     await until(lambda: rim.health.ready)
-    await rim.broker.publish([MailboxEnumerate(org_id="org1", generation=1, run="0" * 32)])
-    await until(lambda: len({each.mailbox.address for each in after.snapshots}) == 6, 60)
-    assert after.unreadable == []
-    await _polled(rim, after)
-    await _hinted(sandbox, after)
+    yield after
     rim.stop.set()
     async with asyncio.timeout(30):
         await asyncio.gather(service, behind)
     assert await rim.broker.parked() == []
+
+
+async def _polling_alone(deployment: Deployment, rim: Rim) -> None:
+    async with _served(deployment, Settings(), rim) as after:
+        await rim.broker.publish([MailboxEnumerate(org_id="org1", generation=1, run="0" * 32)])
+        await until(lambda: len({each.mailbox.address for each in after.snapshots}) == 6, 60)
+        assert after.unreadable == []
+        await _polled(rim, after)
+
+
+async def _with_hints(deployment: Deployment, rim: Rim, sandbox: Sandbox) -> None:
+    port = free_port()
+    settings = Settings(notify_url=f"http://127.0.0.1:{port}/graph", notify_port=port)
+    async with _served(deployment, settings, rim) as after:
+        await _hinted(sandbox, after)
 
 
 async def _polled(rim: Rim, after: Next) -> None:

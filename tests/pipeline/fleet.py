@@ -214,3 +214,13 @@ def entry(sandbox: Sandbox) -> dict[str, str]:
 def environment(sandbox: Sandbox) -> dict[str, str]:
     """Return the settings that make a sandbox the cloud named `sandbox`."""
     return {"BUSYLINE_SANDBOX_URL": sandbox.url, "BUSYLINE_CA_FILE": str(sandbox.ca_file)}
+
+
+def notified() -> dict[str, str]:
+    """Return the settings that let a sandbox notify the one fetcher of a fleet."""
+    port = str(free_port())
+    return {
+        "BUSYLINE_FETCHER_NOTIFY_URL": f"http://127.0.0.1:{port}/graph",
+        "BUSYLINE_FETCHER_NOTIFY_HOST": "127.0.0.1",
+        "BUSYLINE_FETCHER_NOTIFY_PORT": port,
+    }

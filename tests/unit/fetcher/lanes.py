@@ -69,6 +69,7 @@ class Lanes:
         self.snapshots: list[CalendarSnapshot] = []
         self.unreadable: list[MailboxUnreadable] = []
         self.doubts: list[ConnectionDoubted] = []
+        self.handled = 0  # messages of both lanes
         self.stop = asyncio.Event()
 
     async def add(self, *names: str, org_id: str = "org1", **fields: Any) -> None:
@@ -128,6 +129,12 @@ class Lanes:
 
         await until(settled, 30)
 
+    async def read(self, message: Message, delivery: Delivery) -> Done:
+        assert isinstance(message, MailboxRead)
+        done = await read(self.context, message, delivery)
+        self.handled += 1
+        return done
+
     async def take(self, message: Message, _: Delivery) -> Done:
         match message:
             case CalendarSnapshot():
@@ -161,6 +168,7 @@ async def lanes(store_url: str, *, settings: Settings | None = None, polling: bo
             yield at_work
         finally:
             at_work.stop.set()
+            context.due.set()  # polling may be waiting for that
             async with asyncio.timeout(30):
                 await asyncio.gather(*tasks)
             await broker.close()
@@ -168,8 +176,7 @@ async def lanes(store_url: str, *, settings: Settings | None = None, polling: bo
 
 
 def _tasks(at_work: Lanes, settings: Settings, *, polling: bool) -> list[asyncio.Task[None]]:
-    reading: Any = partial(read, at_work.context)
-    both = [Consumer(f"fetcher.{lane}", reading, settings.readings) for lane in ("live", "backfill")]
+    both = [Consumer(f"fetcher.{lane}", at_work.read, settings.readings) for lane in ("live", "backfill")]
     begun = [
         at_work.broker.run(both, service="fetcher", stop=at_work.stop),
         at_work.broker.run(at_work.consumers(), service="normalizer", stop=at_work.stop),
