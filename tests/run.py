@@ -10,7 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-QUICK_FIRST = ["tests/unit", "tests/independent", "tests/contracts", "tests/integration", "tests/soak", "tests/pipeline"]
+QUICK_FIRST = [
+    "tests/unit",
+    "tests/independent",
+    "tests/contracts",
+    "tests/integration",
+    "tests/soak",
+    "tests/pipeline",
+]
 NEEDS = {
     "rabbitmq-server": ("BUSYLINE_TEST_AMQP_URL", ["/usr/lib/rabbitmq/bin/rabbitmq-server"]),
     "postgresql": ("BUSYLINE_TEST_PG_URL", ["/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"]),

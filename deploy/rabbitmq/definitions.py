@@ -26,10 +26,12 @@ CONSUMER = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
 class Rights(Struct, frozen=True, kw_only=True):
     """What a user of ours does: the queues it takes from, and the routing keys it publishes.
 
-    `takes` are whole queues; who takes also delays, tries again and parks. `announces` is publishing to consumers.
+    `takes` are whole queues; who takes also delays, tries again and parks. `forgets` are queues it takes what is left
+    of an org from when it leaves. `announces` is publishing to consumers.
     """
 
     takes: tuple[str, ...] = ()
+    forgets: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     announces: bool = False
     settles: bool = False  # replays and drops dead letters
@@ -37,6 +39,10 @@ class Rights(Struct, frozen=True, kw_only=True):
 
 def _queues(service: str) -> tuple[str, ...]:
     return tuple(name for name, queue in topology.QUEUES.items() if queue.service == service)
+
+
+def _rungs(service: str) -> tuple[str, ...]:
+    return tuple(rung.name for rung in topology.DELAYED if rung.name.partition(".")[0] == service)
 
 
 USERS: dict[str, Rights] = {
@@ -49,6 +55,7 @@ USERS: dict[str, Rights] = {
     ),
     "fetcher": Rights(
         takes=_queues("fetcher"),
+        forgets=(*_rungs("fetcher"), topology.PARKED),  # it has seen every calendar that may lie there
         publishes=(
             "mailbox.enumerate.v1",
             "mailbox.read.v1",
@@ -62,9 +69,12 @@ USERS: dict[str, Rights] = {
     ),
     "normalizer": Rights(
         takes=_queues("normalizer"),
+        forgets=_rungs("normalizer"),
         publishes=("availability.snapshot.v1", "availability.snapshot.v1.live", "org.purged.v1"),
     ),
-    "publisher": Rights(takes=_queues("publisher"), publishes=("org.purged.v1",), announces=True),
+    "publisher": Rights(
+        takes=_queues("publisher"), forgets=_rungs("publisher"), publishes=("org.purged.v1",), announces=True
+    ),
     "platform": Rights(publishes=("org.connected.v1", "policy.changed.v1", "org.disconnected.v1")),
     "operator": Rights(takes=(topology.PARKED,), publishes=("mailbox.erase.v1",), settles=True),
 }
@@ -125,7 +135,7 @@ def _rights(rights: Rights) -> dict[str, str]:
         writes.append(topology.AVAILABILITY)
     if rights.takes:
         writes += [DEFAULT_EXCHANGE, *([] if rights.settles else sorted(topology.RESTING))]
-    return {"configure": NOTHING, "write": _exactly(writes), "read": _exactly(rights.takes)}
+    return {"configure": NOTHING, "write": _exactly(writes), "read": _exactly((*rights.takes, *rights.forgets))}
 
 
 def _topics(user: str, rights: Rights) -> list[dict[str, Any]]:

@@ -164,7 +164,8 @@ async def make_due(store: Store, keys: Sequence[Key], now: Instant) -> None:
         return
     async with store.write() as connection:
         await lock(store, connection, keys)
-        await connection.execute(update(mailboxes).where(_THERE, mailboxes.c.due_at > now).values(due_at=now), values)
+        hinted = update(mailboxes).where(_THERE, mailboxes.c.due_at.is_not(None)).values(due_at=now, dirty=True)
+        await connection.execute(hinted, values)
 
 
 async def of_org(store: Store, org_id: str) -> list[Row]:

@@ -64,7 +64,7 @@ def _queue(name: str, *takes: type[Message], suffix: str = "") -> Queue:
 
 
 def _purge(service: str, *takes: type[Message]) -> Queue:
-    """A service's queue of what must go, apart from its work, so that it waits behind nothing."""
+    """Return a service's queue of what must go, apart from its work, so that it waits behind nothing."""
     keys = (f"{type_name(OrgPurge)}.{service}", *map(type_name, takes))
     return Queue(f"{service}.purge", (OrgPurge, *takes), keys)
 

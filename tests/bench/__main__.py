@@ -1,36 +1,30 @@
-"""`make bench`: an org of 2,000 mailboxes x 100 events on RabbitMQ and PostgreSQL, beside the floor; scaling; memory.
+"""`make bench`: throughput beside the floor, scaling, memory; latency of changes, fairness between orgs, disconnecting.
 
 Compare ratios and CPU seconds: the machine is shared, wall times are not to be trusted alone.
 """
 
 import argparse
 import asyncio
-import contextlib
-import json
 import random
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
 from services.normalizer.merge import RANKED, merge
 from shared import clock
-from shared.broker import topology
 from shared.contracts.policy import Policy
 from shared.contracts.values import DAY, Block, Window
+from tests.bench.disconnecting import disconnect
+from tests.bench.fairness import fairness
 from tests.bench.floor import read_everything
-from tests.pipeline.fleet import SERVICES, TICKS, Fleet
-from tests.postgres_server import execute
-from tests.processes import Group
-from tests.rabbit_server import empty
-from tests.servers import postgres_server, rabbit_server
+from tests.bench.latency import latency
+from tests.bench.surroundings import Servers, sandbox
+from tests.pipeline.fleet import SERVICES, Fleet
 
 ORG = "bench"
+PARTS = ["throughput", "scaling", "merging", "memory", "latency", "fairness", "disconnect"]
 
 
 class Figures(Struct, frozen=True):
@@ -42,32 +36,7 @@ class Figures(Struct, frozen=True):
     most_reads: int
 
 
-@contextmanager
-def sandbox(folder: Path, *, mailboxes: int, events: int, latency: float = 0.0) -> Iterator[dict[str, str]]:
-    """Give a sandbox in a process of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "tests.bench.sandbox_process",
-        str(folder),
-        str(mailboxes),
-        str(events),
-        str(latency),
-    ]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(30)
-
-
-async def pipeline(
-    reach: dict[str, str], folder: Path, servers: "Servers", *, fetchers: int = 1, **more: str
-) -> Figures:
+async def pipeline(reach: dict[str, str], folder: Path, servers: Servers, *, fetchers: int = 1, **more: str) -> Figures:
     """Run the four services over one sandbox, from `org.connected` to full coverage."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -92,51 +61,6 @@ async def pipeline(
         return Figures(wall=wall, cpu=used, memory=fleet.peak_memory(), most_reads=max(versions))
 
 
-class Servers:
-    """RabbitMQ and PostgreSQL of the bench's own; empty queues and a fresh database for every run."""
-
-    def __init__(self) -> None:
-        """Start both."""
-        self._rabbit, self._postgres = rabbit_server(), postgres_server()
-        self._rabbit.start()
-        self._postgres.start()
-        self._count = 0
-
-    def broker(self) -> str:
-        """Return the broker's address, its queues empty."""
-        empty(self._rabbit.url, list(topology.queue_arguments()))
-        return self._rabbit.url
-
-    def database(self) -> str:
-        """Return the address of a database never used before."""
-        self._count += 1
-        execute(self._postgres.url, f"CREATE DATABASE bench_{self._count}")
-        return f"{self._postgres.url.rpartition('/')[0]}/bench_{self._count}"
-
-    def cpu(self) -> dict[str, float]:
-        """Return the CPU seconds both have used so far."""
-        return {"RabbitMQ": session_cpu(self._rabbit), "PostgreSQL": session_cpu(self._postgres)}
-
-    def stop(self) -> None:
-        """End both."""
-        self._rabbit.stop()
-        self._postgres.stop()
-
-
-def session_cpu(server: object) -> float:
-    """Return the CPU seconds of a server's process and all its session's, the ended ones included."""
-    group = getattr(server, "_server", None)
-    if not isinstance(group, Group):  # in a container
-        return 0.0
-    used = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text().rsplit(") ", 1)[1].split()
-            if group.pid in (int(fields[1]), int(fields[3])):  # PostgreSQL's children open sessions of their own
-                used += sum(int(field) for field in fields[11:15])
-    return used / TICKS
-
-
 def window() -> tuple[str, str]:
     """Return the default policy's window, as calendarView wants it."""
     kept = Policy().window_at(clock.now())
@@ -146,7 +70,8 @@ def window() -> tuple[str, str]:
 async def throughput(folder: Path, servers: Servers, *, mailboxes: int, events: int) -> None:
     """Print the pipeline beside the floor."""
     print(f"\n## {mailboxes} mailboxes x {events} events, RabbitMQ + PostgreSQL, one replica of each service")
-    with sandbox(folder / "sandbox", mailboxes=mailboxes, events=events) as reach:
+    with sandbox(folder / "sandbox", mailboxes=mailboxes, events=events) as microsoft:
+        reach = microsoft.reach
         floor = await read_everything(reach, window=window(), at_once=32)
         run = await pipeline(reach, folder / "run", servers)
         again = await read_everything(reach, window=window(), at_once=32)
@@ -168,8 +93,8 @@ async def scaling(folder: Path, servers: Servers, *, mailboxes: int, latency: fl
     print(f"\n## {mailboxes} mailboxes, {latency * 1000:.0f} ms added to every answer, 2 readings at a time a fetcher")
     walls: dict[int, float] = {}
     for fetchers in (1, 2, 4):
-        with sandbox(folder / f"sandbox{fetchers}", mailboxes=mailboxes, events=20, latency=latency) as reach:
-            run = await pipeline(reach, folder / f"run{fetchers}", servers, fetchers=fetchers,
+        with sandbox(folder / f"sandbox{fetchers}", mailboxes=mailboxes, events=20, latency=latency) as microsoft:
+            run = await pipeline(microsoft.reach, folder / f"run{fetchers}", servers, fetchers=fetchers,
                                  BUSYLINE_FETCHER_READINGS="2")  # fmt: skip
         walls[fetchers] = run.wall
         print(f"fetchers {fetchers}: {run.wall:6.1f} s = {walls[1] / run.wall:.2f} x one; "
@@ -194,8 +119,8 @@ async def memory(folder: Path, servers: Servers) -> None:
     print("\n## peak memory, 100 events a mailbox")
     peaks: dict[int, dict[str, float]] = {}
     for mailboxes in (500, 5_000):
-        with sandbox(folder / f"sandbox{mailboxes}", mailboxes=mailboxes, events=100) as reach:
-            peaks[mailboxes] = (await pipeline(reach, folder / f"run{mailboxes}", servers)).memory
+        with sandbox(folder / f"sandbox{mailboxes}", mailboxes=mailboxes, events=100) as microsoft:
+            peaks[mailboxes] = (await pipeline(microsoft.reach, folder / f"run{mailboxes}", servers)).memory
     for name in sorted(peaks[500]):
         small, large = peaks[500][name], peaks[5_000][name]
         print(f"  {name:<11} {small:6.1f} MiB at 500, {large:6.1f} MiB at 5,000 = {large / small:.2f} x")
@@ -204,11 +129,11 @@ async def memory(folder: Path, servers: Servers) -> None:
 async def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="throughput, scaling, merging, memory; all where none is named")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; all where none is named")
     parser.add_argument("--mailboxes", type=int, default=2_000)
     parser.add_argument("--events", type=int, default=100)
     options = parser.parse_args()
-    parts = options.parts or ["throughput", "scaling", "merging", "memory"]
+    parts = options.parts or PARTS
     with tempfile.TemporaryDirectory(prefix="busyline-bench-") as name:
         folder = Path(name)
         servers = Servers()
@@ -221,6 +146,12 @@ async def main() -> None:
                 merging()
             if "memory" in parts:
                 await memory(folder / "c", servers)
+            if "latency" in parts:
+                await latency(folder / "d", servers)
+            if "fairness" in parts:
+                await fairness(folder / "e", servers)
+            if "disconnect" in parts:
+                await disconnect(folder / "f", servers)
         finally:
             servers.stop()
 

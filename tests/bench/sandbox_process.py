@@ -1,29 +1,68 @@
-"""The sandbox as a process of its own, so that its CPU is counted apart; one JSON line says how to reach it."""
+"""The sandbox as a process of its own, so that its CPU is counted apart; one JSON line says how to reach it.
+
+On standard input it takes lines, each answered by one of JSON: `change NUMBER PER_SECOND TENANT` adds events to the
+mailboxes in turn at that pace (answer: [address, UTC seconds] of each); `keep NUMBER TENANT` removes all other people;
+`subscriptions TENANT` counts the living ones.
+"""
 
 import asyncio
 import json
 import sys
-from pathlib import Path
+import time
+from typing import Any
 
-from deploy.sandbox import SandboxOptions, start
+import msgspec
+
+from deploy.sandbox import Sandbox, SandboxOptions, start
+from deploy.sandbox.calendar import Item
 
 
-async def serve(folder: Path, mailboxes: int, events: int, latency: float) -> None:
+async def serve(options: SandboxOptions) -> None:
     """Serve until standard input ends."""
-    sandbox = await start(SandboxOptions(folder=folder, mailboxes=mailboxes, events=events, latency=latency))
-    reach = {
-        "url": sandbox.url,
-        "ca_file": str(sandbox.ca_file),
-        "tenant_id": sandbox.tenant_id,
-        "client_id": sandbox.client_id,
-        "client_secret": sandbox.client_secret,
-        "control_token": sandbox.control_token,
-    }
-    sys.stdout.write(json.dumps(reach) + "\n")
-    sys.stdout.flush()
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    sandbox = await start(options)
+    _say(
+        {
+            "url": sandbox.url,
+            "ca_file": str(sandbox.ca_file),
+            "tenant_id": sandbox.tenant_id,
+            "tenant_ids": sandbox.tenant_ids,
+            "client_id": sandbox.client_id,
+            "client_secret": sandbox.client_secret,
+            "control_token": sandbox.control_token,
+        }
+    )
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        match line.split():
+            case ["change", number, per_second, tenant]:
+                _say(await _change(sandbox, int(number), float(per_second), tenant=tenant))
+            case ["keep", number, tenant]:
+                for person in sandbox.mailboxes(tenant=tenant)[int(number) :]:
+                    sandbox.remove_user(person.address, tenant=tenant)
+                _say(len(sandbox.mailboxes(tenant=tenant)))
+            case ["subscriptions", tenant]:
+                _say(len(sandbox.subscriptions(tenant=tenant)))
     await sandbox.stop()
 
 
+async def _change(sandbox: Sandbox, number: int, per_second: float, *, tenant: str) -> list[tuple[str, float]]:
+    """Add a busy hour to one mailbox after the other, where nothing is yet."""
+    people, done = sandbox.mailboxes(tenant=tenant), []
+    loop = asyncio.get_running_loop()
+    begun, quiet = loop.time(), int(time.time()) // 86_400 * 86_400 + 150 * 86_400  # noqa: TID251 -- the real time
+    for turn in range(number):
+        await asyncio.sleep(max(0.0, begun + turn / per_second - loop.time()))
+        address = people[turn % len(people)].address
+        at = quiet + turn // len(people) * 7200
+        done.append((address, time.time()))  # noqa: TID251 -- the real time
+        sandbox.add_event(address, Item(item_id="", start=at, end=at + 3600), tenant=tenant)
+    return done
+
+
+def _say(value: Any) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(serve(msgspec.json.decode(sys.argv[1], type=SandboxOptions)))

@@ -191,7 +191,7 @@ def consumed(stack: Stack) -> bool:
 
 
 def test_every_mailbox_is_read_and_shown_over_http(connected: Stack) -> None:
-    token = connected.once("publisher", "consumers", "add", "trial", "--org", ORG).strip()
+    token = connected.once("operator", "consumers", "add", "trial", "--org", ORG).strip()
     until(lambda: connected.ask("status", token)["first_reading"] == {"done": 6, "of": 6}, "the first reading")
     until(lambda: connected.ask("status", token)["coverage"] == {"full": 6, "unknown": 0}, "full coverage")
     address = connected.ask("mailboxes?limit=1&bucket=active", token)["mailboxes"][0]["mailbox"]

@@ -24,21 +24,30 @@ CRM = Consumer(name="crm", password="pw-consumer-crm", orgs=("acme",))
 QUORUM = {"x-queue-type": "quorum"}
 OWN = "consumer.crm.updates"
 PUBLISHES = {
-    "authorizer": {"mailbox.enumerate.v1"},
+    "authorizer": {
+        "mailbox.enumerate.v1",
+        "org.purge.v1.fetcher",
+        "org.purge.v1.normalizer",
+        "org.purge.v1.publisher",
+    },
     "fetcher": {
         "mailbox.enumerate.v1",
         "mailbox.read.v1",
         "mailbox.read.v1.live",
         "calendar.snapshot.v1",
+        "calendar.snapshot.v1.live",
         "mailbox.unreadable.v1",
+        "connection.doubted.v1",
+        "org.purged.v1",
     },
-    "normalizer": {"availability.snapshot.v1"},
-    "publisher": set(),
-    "platform": {"org.connected.v1"},
-    "operator": set(),
+    "normalizer": {"availability.snapshot.v1", "availability.snapshot.v1.live", "org.purged.v1"},
+    "publisher": {"org.purged.v1"},
+    "platform": {"org.connected.v1", "policy.changed.v1", "org.disconnected.v1"},
+    "operator": {"mailbox.erase.v1"},
 }
 KEYS = sorted(key for queue in topology.QUEUES.values() for key in queue.keys)
-QUEUES = [*topology.QUEUES, topology.PARKED]
+RUNGS = [rung.name for rung in topology.DELAYED]
+QUEUES = [*topology.QUEUES, *RUNGS, topology.PARKED]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +107,9 @@ def binding(queue: str, exchange: str, key: str) -> Callable[[Channel], object]:
 @pytest.mark.parametrize("user", USERS)
 def test_each_user_consumes_its_own_queues_and_no_others(port: int, user: str) -> None:
     can = {queue for queue in QUEUES if allowed(port, user, consuming(queue))}
-    assert can == set(USERS[user].takes)
+    assert can == {*USERS[user].takes, *USERS[user].forgets}
+    assert {name for name in can if name in RUNGS} <= {name for name in RUNGS if name.startswith(f"{user}.")}
+    assert (topology.PARKED in can) is (user in {"operator", "fetcher"})
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -203,6 +214,9 @@ async def test_the_services_work_with_no_more_rights_than_these(port: int) -> No
         await until(lambda: len(published) == 1, seconds=30)
         await replayed(operator, "rights-trial")
         await until(lambda: len(published) == 2, seconds=30)
+        assert await fetcher.forget("rights-trial", "fetcher", parked=True) == 0
+        assert await normalizer.forget("rights-trial", "normalizer") == 0
+        assert await publisher.forget("rights-trial", "publisher") == 0
         await publisher.announce([("rights-trial.box", b"{}", {"id": "1", "type": "availability.updated.v1"})])
     finally:
         stop.set()

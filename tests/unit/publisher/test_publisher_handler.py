@@ -4,10 +4,12 @@ import pytest
 
 from services.publisher.handler import handler
 from services.publisher.plan import Found, Outcome
-from shared.broker import Delivery, Done
-from shared.contracts.messages import MailboxRead, Message
+from services.publisher.purging import purges
+from shared.broker import Delivery, Done, open_broker
+from shared.contracts.messages import MailboxRead, Message, OrgPurge
 from shared.contracts.values import Bucket
 from shared.errors import Reject
+from shared.store import open_store
 from tests.unit.publisher.readings import MONDAY, snapshot, unreadable
 
 ONCE = Delivery("id", 1, redelivered=False, published_at=MONDAY)
@@ -37,3 +39,22 @@ async def test_any_other_message_is_refused_without_an_effect() -> None:
     with pytest.raises(Reject) as refusal:
         await handler(published)(stray, ONCE)
     assert (refusal.value.reason, published.found) == ("unexpected_type", [])
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        OrgPurge(org_id="acme", generation=1, purge_id="0" * 32, service="fetcher"),
+        MailboxRead(org_id="acme", generation=1, mailbox_id="m", since=0),
+    ],
+)
+async def test_what_is_not_its_purge_is_refused_before_anything_is_deleted(stray: Message) -> None:
+    store, broker = open_store("postgresql://nobody@127.0.0.1:1/none"), open_broker("memory://")
+    woken: list[bool] = []
+    try:
+        with pytest.raises(Reject, match="unexpected_type"):
+            await purges(store, broker, wake=lambda: woken.append(True))(stray, ONCE)
+    finally:
+        await broker.close()
+        await store.close()
+    assert woken == []
