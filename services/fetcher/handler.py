@@ -129,8 +129,11 @@ async def _unread(context: Context, task: Reading, fate: Fate, *, attempt: int) 
     match fate:
         case Fate(whose=Whose.ORG):
             return await _turned_away(context, task, Pause(reason=fate.reason, until=now + ceil(fate.after)))
-        case Fate(doubt=True) if task.row.bucket is Bucket.ACTIVE and task.row.failures == 0:
+        case Fate(doubt=True) if _was_good(task.row) and task.row.failures == 0:
             return await _suspicious(context, task, Pause(reason=fate.reason, until=now + ceil(DOUBT_OVER)))
+        case Fate(bucket=Bucket.NO_MAILBOX | Bucket.ON_PREMISES) if task.row.read_at is not None:
+            # Whether one that was there has left is the directory's to say: its search is guarded against mistakes.
+            return _given_up(context, task, Bucket.FAILING, reason=fate.reason, due_at=again)
         case Fate(bucket=Bucket() as bucket):
             due_at = again if bucket is Bucket.FAILING else None
             return _given_up(context, task, bucket, reason=fate.reason, due_at=due_at)
@@ -140,6 +143,10 @@ async def _unread(context: Context, task: Reading, fate: Fate, *, attempt: int) 
     seconds = context.settings.lease_seconds
     await _change(context, task, lambda row: endings.postpone(row, task.lease, pause, seconds=seconds))
     raise Retry(fate.reason, after=fate.after, counted=fate.counted)
+
+
+def _was_good(row: Row) -> bool:
+    return row.bucket is Bucket.ACTIVE and row.read_at is not None
 
 
 async def _turned_away(context: Context, task: Reading, pause: Pause) -> Done:

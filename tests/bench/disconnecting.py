@@ -48,7 +48,7 @@ async def _once(folder: Path, servers: Servers, mailboxes: int, *, killed: tuple
                     f"  consumers told after {left.told:.1f} s, purged after {left.purged:.1f} s: {left.receipt.counts}"
                 )
                 print(f"  subscriptions left at Microsoft: {await microsoft.subscriptions(tenant)}")
-                print(await leaving.searched(fleet.deployment, ORG, witness))
+                print(f"  {(await leaving.searched(fleet.deployment, ORG, witness)).strip().splitlines()[-1]}")
         finally:
             await broker.close()
             await store.close()

@@ -9,9 +9,8 @@ import asyncio
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from deploy.sandbox import Sandbox, SandboxOptions, start
 from deploy.sandbox.calendar import Item
@@ -55,7 +54,7 @@ async def _change(sandbox: Sandbox, number: int, per_second: float, *, tenant: s
         address = people[turn % len(people)].address
         at = quiet + turn // len(people) * 7200
         done.append((address, time.time()))  # noqa: TID251 -- the real time
-        sandbox.add_event(address, Item(item_id="", start=at, end=at + 3600), tenant=tenant)
+        sandbox.add_event(address, Item(item_id="", start=at, end=at + 3600, show_as="oof"), tenant=tenant)
     return done
 
 
@@ -65,4 +64,5 @@ def _say(value: Any) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(msgspec.json.decode(sys.argv[1], type=SandboxOptions)))
+    given = json.loads(sys.argv[2])
+    asyncio.run(serve(SandboxOptions(folder=Path(sys.argv[1]), **given)))

@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from deploy.sandbox import SandboxOptions
 from shared.broker import topology
 from tests.pipeline.fleet import TICKS
 from tests.postgres_server import execute
@@ -55,8 +52,7 @@ class SandboxProcess:
 def sandbox(folder: Path, **options: Any) -> Iterator[SandboxProcess]:
     """Give a sandbox in a process of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = msgspec.json.encode(SandboxOptions(folder=folder, **options), enc_hook=str).decode()
-    command = [sys.executable, "-m", "tests.bench.sandbox_process", written]
+    command = [sys.executable, "-m", "tests.bench.sandbox_process", str(folder), json.dumps(options)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield SandboxProcess(process)

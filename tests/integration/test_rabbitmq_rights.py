@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.rabbitmq.definitions import USERS, VHOST, document
-from shared.broker import Broker, Consumer, Delivery, Done, Limits, open_broker, topology
+from shared.broker import Broker, Consumer, Delivery, Done, Limits, Outgoing, open_broker, topology
 from shared.contracts.messages import AvailabilitySnapshot, GraphConnection, MailboxRead, Message, OrgConnected
 from shared.contracts.values import Mailbox, Window
 from shared.errors import Halt, Retry
@@ -70,6 +70,19 @@ async def test_the_platform_and_the_publisher_reach_their_exchanges(server: Rabb
     finally:
         await platform.close()
         await publisher.close()
+
+
+@pytest.mark.parametrize(("service", "parked"), [("fetcher", True), ("normalizer", False), ("publisher", False)])
+async def test_each_service_may_forget_an_org_that_left(server: RabbitServer, service: str, parked: bool) -> None:
+    broker, fetcher = open_broker(url_of(server, service)), open_broker(url_of(server, "fetcher"))
+    read = MailboxRead(org_id="leaves", generation=1, mailbox_id="m", since=1)
+    try:
+        await fetcher.publish([read, Outgoing(read, 30)])
+        assert await broker.forget("leaves", service, parked=parked) == (2 if service == "fetcher" else 0)
+        await fetcher.forget("leaves", "fetcher")
+    finally:
+        await broker.close()
+        await fetcher.close()
 
 
 async def test_publishing_without_the_right_to_is_told_and_not_tried_for_ever(server: RabbitServer) -> None:

@@ -145,7 +145,7 @@ def _refused(body: dict[str, dict[str, str]], status: int, _: web.Request) -> we
 
 async def test_the_first_denial_of_a_good_mailbox_is_doubted_and_the_second_believed(sqlite_url: str) -> None:
     async with lanes(sqlite_url) as at_work:
-        await at_work.add("one")
+        await at_work.add("one", read_at=clock.now() - 60, read_generation=1)
         refuse(at_work, "one", 403, "ErrorAccessDenied")
         await at_work.hint("one")
         await until(lambda: len(at_work.doubts) == 1)
@@ -159,6 +159,33 @@ async def test_the_first_denial_of_a_good_mailbox_is_doubted_and_the_second_beli
         await at_work.quiet()
         row = await at_work.row("one")
         assert (row.bucket, row.reason, row.due_at, row.waiting) == ("denied", "access_denied", None, None)
+
+
+async def test_a_mailbox_never_read_that_denies_itself_puts_no_connection_in_doubt(sqlite_url: str) -> None:
+    async with lanes(sqlite_url) as at_work:
+        await at_work.add("one")
+        refuse(at_work, "one", 403, "ErrorAccessDenied")
+        await at_work.hint("one")
+        await until(lambda: len(at_work.unreadable) == 1)
+        await at_work.quiet()
+        assert ((await at_work.row("one")).bucket, at_work.doubts) == ("denied", [])
+
+
+@pytest.mark.parametrize(
+    ("read_at", "bucket"), [(None, "no_mailbox"), (1, "failing")], ids=["never read", "read before"]
+)
+async def test_a_mailbox_read_before_is_not_removed_because_a_reading_does_not_find_it(
+    sqlite_url: str, read_at: int | None, bucket: str
+) -> None:
+    async with lanes(sqlite_url) as at_work:
+        await at_work.add("one", read_at=read_at, read_generation=read_at)
+        refuse(at_work, "one", 404, "MailboxNotEnabledForRESTAPI")
+        await at_work.hint("one")
+        await until(lambda: len(at_work.unreadable) == 1)
+        await at_work.quiet()
+        row = await at_work.row("one")
+        assert (row.bucket, row.reason, at_work.unreadable[0].bucket) == (bucket, "no_mailbox", bucket)
+        assert (row.due_at is not None) is (bucket == "failing"), "it is looked for again"
 
 
 async def test_being_turned_away_as_an_organisation_says_nothing_of_the_mailbox(sqlite_url: str) -> None:
