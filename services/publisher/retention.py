@@ -1,15 +1,17 @@
-"""How long the update log is kept: what is old, announced, and followed by newer news of the same mailbox is deleted.
+"""How long the update log is kept: what is old, announced, and no last word on a mailbox that is read is deleted.
 
-It refuses to delete the last word on any mailbox or org, and anything the relay has not announced yet.
+A notice that a mailbox was removed names its address: it goes when it is old. It refuses to delete the last word on a
+mailbox that is read or on an org that left, and anything the relay has not announced yet.
 """
 
 import asyncio
 from contextlib import suppress
 from typing import Final
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.publisher.news import REMOVED
 from services.publisher.relay import NAME
 from shared import clock, logs
 from shared.contracts.values import DAY, Instant
@@ -67,5 +69,5 @@ async def _page(connection: AsyncConnection, before: Instant, place: int) -> int
         newer.c.position > updates.c.position,
     )
     old = (updates.c.position > place, updates.c.position <= last, updates.c.created_at < before)
-    await connection.execute(delete(updates).where(*old, followed))
+    await connection.execute(delete(updates).where(*old, or_(followed, updates.c.type == REMOVED)))
     return last if len(rows) == PAGE and last == rows[-1].position else 0

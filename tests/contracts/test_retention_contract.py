@@ -58,6 +58,15 @@ async def test_what_is_not_old_stays_though_newer_news_is_there(store: Store) ->
     assert await kept(store) == [1, 2]
 
 
+async def test_an_old_notice_of_removal_goes_with_the_address_in_it_and_the_word_on_an_org_stays(store: Store) -> None:
+    await fill(store, ("acme a", OLD), ("beta b", OLD), ("beta c", NEW))
+    async with store.write() as connection:
+        for mailbox, kind in (("a", "mailbox.removed.v1"), ("b", "org.removed.v1"), ("c", "mailbox.removed.v1")):
+            await connection.execute(updates.update().where(updates.c.mailbox_id == mailbox).values(type=kind))
+    await forget_old(store, before=BEFORE)
+    assert await kept(store) == [2, 3]
+
+
 async def test_what_is_not_announced_yet_stays(store: Store) -> None:
     await fill(store, ("acme a", OLD), ("acme a", OLD), ("acme a", OLD), announced=1)
     await forget_old(store, before=BEFORE)

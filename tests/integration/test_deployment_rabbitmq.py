@@ -217,7 +217,9 @@ async def test_the_services_work_with_no_more_rights_than_these(port: int) -> No
         assert await fetcher.forget("rights-trial", "fetcher", parked=True) == 0
         assert await normalizer.forget("rights-trial", "normalizer") == 0
         assert await publisher.forget("rights-trial", "publisher") == 0
-        await publisher.announce([("rights-trial.box", b"{}", {"id": "1", "type": "availability.updated.v1"})])
+        told = ("rights-trial.box", b"{}", {"id": "1", "type": "availability.updated.v1"})
+        while not await publisher.announce([told]):  # not accepted before it is connected
+            await asyncio.sleep(0.05)
     finally:
         stop.set()
         await asyncio.gather(*hands, *(broker.close() for broker in brokers))

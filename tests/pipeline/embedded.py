@@ -56,13 +56,7 @@ class Embedded(Struct, frozen=True, kw_only=True):
 async def embedded(wanted: Wanted, *, org_id: str = "acme") -> AsyncIterator[Embedded]:
     """Run everything while the block runs, the org asked to be connected. A service that fails ends the block."""
     sandbox = await start(wanted.sandbox)
-    deployment = Deployment(
-        broker_url=Secret("memory://"),
-        database_url=Secret(f"sqlite:///{wanted.folder / 'busyline.db'}"),
-        keys_file=str(wanted.folder / "keys"),
-        ca_file=str(sandbox.ca_file),
-        sandbox_url=sandbox.url,
-    )
+    deployment = _deployment(wanted.folder, sandbox)
     logs.configure(level="info", form="json", stream=wanted.log)
     await asyncio.to_thread(prepare, deployment)
     port, notify_port = free_port(), free_port()
@@ -94,6 +88,16 @@ async def embedded(wanted: Wanted, *, org_id: str = "acme") -> AsyncIterator[Emb
         await rim.broker.close()
         await rim.store.close()
         await sandbox.stop()
+
+
+def _deployment(folder: Path, sandbox: Sandbox) -> Deployment:
+    return Deployment(
+        broker_url=Secret("memory://"),
+        database_url=Secret(f"sqlite:///{folder / 'busyline.db'}"),
+        keys_file=str(folder / "keys"),
+        ca_file=str(sandbox.ca_file),
+        sandbox_url=sandbox.url,
+    )
 
 
 def notified(port: int) -> dict[str, Any]:
