@@ -1,15 +1,19 @@
 """What servers for tests have in common: finding programs, folders and ports, ending process groups, waiting."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
+
+LOWEST, PORTS, WORKERS = 15_000, 1_000, 16
 
 
 class Unavailable(Exception):  # noqa: N818 -- it says what the server is
@@ -36,11 +40,22 @@ def of_its_own(folder: Path | None, prefix: str) -> Path:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and none that connections of this machine or other workers may take."""
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _of_this_worker() -> Iterator[int]:
+    """Yield the ports of one of pytest's workers, again and again; all lie below those given to connections."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+    first = LOWEST + worker * PORTS
+    yield from cycle(random.sample(range(first, first + PORTS), PORTS))
+
+
+_ports = _of_this_worker()
 
 
 def listens(port: int) -> bool:

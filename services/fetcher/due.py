@@ -27,6 +27,7 @@ class Row(Struct, frozen=True, kw_only=True):
     mailbox_id: str
     address: str
     kind: Kind
+    generation: Generation  # of the enumeration that saw it last
     bucket: Bucket
     reason: str | None = None
     time_zone: str = ""
@@ -89,7 +90,7 @@ class Claimed(Enum):
 
     UNKNOWN = auto()
     NOT_READ = auto()  # the bucket says so
-    ANSWERED = auto()  # a reading answers it, or is sure to follow
+    ANSWERED = auto()  # a reading answers it, or is sure to follow, should the mailbox still be read at all
     HELD = auto()  # somebody reads it now; a hint has made it dirty
 
 
@@ -107,11 +108,14 @@ def claim(row: Row | None, wish: Claim) -> Change:
     """Grant or refuse a reading; a granted one answers with the row as it then stands, its version risen by one.
 
     A poll or a first reading needs no second reading where one is under way; only a hint makes the mailbox dirty.
+    A mailbox that the generation has not seen yet may be one that its policy shuts out: it is read once it is found.
     """
     if row is None:
         return Change(answer=Claimed.UNKNOWN)
     if row.bucket not in READABLE:
         return Change(answer=Claimed.NOT_READ)
+    if row.generation != wish.lease.generation:
+        return Change(answer=Claimed.ANSWERED)
     if row.lease_id != wish.lease.name:  # else it is tried again, or was delivered again
         if _answers(row, wish):
             return Change(answer=Claimed.ANSWERED)
@@ -133,8 +137,6 @@ def _answers(row: Row, wish: Claim) -> bool:
 
     Whoever starts a reading clears `dirty`, so what was asked for because of it is answered once it is gone.
     """
-    if row.read_generation is not None and row.read_generation > wish.lease.generation:
-        return True
     if wish.seen is not None:
         return row.version > wish.seen
     if wish.live:

@@ -29,7 +29,7 @@ _WRITTEN: Final = (
     "version", "lease_id", "lease_until", "dirty", "started_ms", "waiting", "retry_at", "read_at", "read_generation",
     "failures", "bucket", "reason", "due_at",
 )  # fmt: skip
-READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", "subscribed_until", *_WRITTEN)
+READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", "generation", "subscribed_until", *_WRITTEN)
 _KEY: Final = tuple_(mailboxes.c.org_id, mailboxes.c.mailbox_id)
 _LOCK: Final = (
     select(*(mailboxes.c[name] for name in READ))
@@ -146,14 +146,14 @@ class Mailboxes:
         Only under the org's present generation is it believed; a mailbox that left was last seen under an older one.
         """
         query = (
-            select(*(mailboxes.c[name] for name in READ), orgs.c.generation)
+            select(*(mailboxes.c[name] for name in READ), orgs.c.generation.label("present"))
             .join(orgs, and_(orgs.c.org_id == mailboxes.c.org_id, orgs.c.state == CONNECTED))
             .where(mailboxes.c.version > 0, mailboxes.c.bucket != Bucket.ACTIVE, tuple_(*key) < _KEY)
             .order_by(mailboxes.c.org_id, mailboxes.c.mailbox_id)
             .limit(limit)
         )
         async with self._store.read() as connection:
-            return [(row_of(found), found.generation) for found in await connection.execute(query)]
+            return [(row_of(found), found.present) for found in await connection.execute(query)]
 
 
 async def lock(store: Store, connection: AsyncConnection, keys: Sequence[Key]) -> None:

@@ -111,6 +111,14 @@ async def test_the_org_leaves_every_tokens_scope_and_no_other_org_does(store: St
     }  # fmt: skip
 
 
+async def test_a_token_admitted_after_the_purge_keeps_its_scope(store: Store) -> None:
+    await depart(store, "acme", 2, now=MONDAY)
+    await add(store, "crm", ["acme"], now=MONDAY)
+    await connect(store, generation=2, state="requested")  # it comes back, and the purge is delivered once more
+    await depart(store, "acme", 2, now=MONDAY)
+    assert [known.orgs for known in await listed(store)] == [("acme",)]
+
+
 async def test_consumers_are_told_in_the_first_of_several_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(departure, "PAGE", 3)
     monkeypatch.setattr(departure, "_deleted", broken_after(2))

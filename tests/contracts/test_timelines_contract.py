@@ -217,6 +217,23 @@ async def test_of_an_erased_mailbox_only_its_id_is_told_and_kept(store: Store) -
     assert await bytes_of(store, b"example.com") == 0
 
 
+async def test_a_mailbox_is_erased_whatever_generation_has_come_since(store: Store) -> None:
+    await put(store, snapshot(busy(1, 2), version=1))
+    await connect(store, generation=3)
+    await put(store, snapshot(busy(1, 2), version=2, generation=3))
+    assert await put(store, unreadable(Bucket.REMOVED, version=3)) == (OTHER,)
+    assert await put(store, erased(version=3)) == (PUBLISHED,)
+    grave = await held(store)
+    assert (grave.address, grave.generation, grave.erased) == ("", 3, True)
+    assert await put(store, erased(version=2)) == (OUTDATED,)
+
+
+async def test_no_erasure_of_a_generation_yet_to_come_is_taken(store: Store) -> None:
+    await put(store, snapshot(busy(1, 2), version=1))
+    early = msgspec.structs.replace(erased(version=2), generation=2)
+    assert await put(store, early) == (OTHER,)
+
+
 async def test_a_mailbox_erased_after_it_left_is_told_once_more_and_its_address_is_forgotten(store: Store) -> None:
     await connect(store)
     await put(store, snapshot(busy(9, 10)))

@@ -171,6 +171,19 @@ async def test_disconnecting_ends_with_a_receipt(store: Store, operator: Operato
     assert "disconnected already" in await operator.fails("disconnect", "acme", "--yes")
 
 
+async def test_an_older_receipt_is_not_taken_for_that_of_a_disconnection_that_never_began(
+    store: Store, operator: Operator
+) -> None:
+    await asyncio.gather(operator.says("disconnect", "acme", "--yes", "--wait", "20"), purge(store))
+    again = {"org_id": "acme", "generation": 5, "state": "connected", "tenant_id": "contoso.example"}
+    again |= {"connection": msgspec.json.encode(CONNECTION), "policy": msgspec.json.encode(Policy())}
+    async with store.write() as writing:  # connected anew by a host whose clock is ahead
+        await writing.execute(tables.orgs.insert().values(**again, requested_at=clock.now() + 3600))
+    said = await operator.fails("disconnect", "acme", "--yes", "--wait", "20")
+    assert "Receipt" not in said
+    assert "nothing was done" in said
+
+
 async def test_disconnecting_tells_who_is_still_at_work(store: Store, operator: Operator) -> None:
     said = await operator.fails("disconnect", "acme", "--yes", "--wait", "0")
     assert "goes on by itself" in said

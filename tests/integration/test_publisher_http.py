@@ -3,7 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
+from services.publisher.answers import FreeBusyAsked
+from services.publisher.asking import body_of
 from services.publisher.consumers import add
 from services.publisher.timelines import publish
 from shared import clock
@@ -253,6 +256,20 @@ async def test_what_was_read_before_a_stricter_policy_is_unknown_on_every_path(s
     assert (await asker.get(STATUS)).body["coverage"] == {"full": 1, "unknown": 0}
 
 
+async def test_a_policy_made_stricter_while_a_body_is_long_in_coming_holds(
+    store: Store, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(store, [snapshot(busy(9, 10))], now=MONDAY)
+
+    async def slow(request: web.Request, kind: type[FreeBusyAsked]) -> FreeBusyAsked:
+        await connect(store, generation=2, shown_from=2)
+        return await body_of(request, kind)
+
+    monkeypatch.setattr("services.publisher.availability.body_of", slow)
+    (found,) = (await asker.post(FREE_BUSY, {"mailboxes": ["m-0001"], **DAY_ONE})).body["mailboxes"]
+    assert found["error"]["reason"] == "policy_changed"
+
+
 async def test_what_was_read_before_a_looser_policy_is_shown_on(store: Store, asker: Asker) -> None:
     await put_mailbox(store, "m-0001")
     await publish(store, [snapshot(busy(9, 10))], now=MONDAY)
@@ -308,6 +325,13 @@ async def test_the_status_counts_what_waits_and_who_is_subscribed_and_what_is_he
     assert status["waiting"] == {"server_error": 1, "throttled": 2}
     assert status["subscriptions"] == {"wanted": 3, "live": 1, "reasons": {"denied": 1, "gone": 1}}
     assert status["held"] == {"removal": 60, "of": 100}
+
+
+async def test_a_row_made_for_a_pause_before_the_first_search_is_no_search(store: Store, asker: Asker) -> None:
+    async with store.write() as connection:
+        row = {"org_id": "acme", "run": "", "generation": 1, "started_at": 0, "paused_until": MONDAY}
+        await connection.execute(enumerations.insert().values(row))
+    assert "enumeration" not in (await asker.get(STATUS)).body
 
 
 async def test_the_status_tells_the_oldest_knowledge_of_what_is_read(store: Store, asker: Asker) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from deploy.command.everything import AllSettings, prepare, run_everything
-from deploy.command.trial import Tap, free_port
+from deploy.command.trial import Tap
 from deploy.sandbox import Sandbox, SandboxOptions, start
 from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.settings import Settings as FetcherSettings
@@ -26,6 +26,7 @@ from shared.process import Rim
 from shared.store import open_store
 from tests.pipeline.fleet import seal
 from tests.pipeline.scene import Scene
+from tests.processes import free_port
 
 
 class Wanted(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,6 @@ from sqlalchemy import text
 from deploy.command.api import Api
 from deploy.command.everything import prepare
 from deploy.command.published import progress
-from deploy.command.trial import free_port
 from deploy.sandbox import Sandbox
 from services.authorizer import orgs
 from services.publisher import consumers
@@ -29,6 +28,7 @@ from shared.errors import Reject
 from shared.identity import GraphCredential
 from shared.store import Store, open_store
 from shared.vault import load_vault
+from tests.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("authorizer", "fetcher", "normalizer", "publisher")

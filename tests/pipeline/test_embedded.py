@@ -8,13 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from deploy.command import published
 from deploy.command.privacy import proof
 from deploy.command.trial import Trial, TrialOptions, move_a_meeting, trial
 from deploy.sandbox import SandboxOptions
-from deploy.sandbox.faults import Fault, FaultKind, RetryForm
 from shared import clock
 from shared.contracts.policy import Detail, Policy
 from tests.pipeline.expected import expected_rows, published_line
@@ -65,33 +62,6 @@ async def test_every_directory_object_has_a_bucket_and_only_active_ones_have_cov
         assert all(row["reason"] for row in rows if row["bucket"] != "active")
 
 
-FAULTS = {
-    "429 with whole seconds": Fault(kind=FaultKind.THROTTLE, share=0.3, seconds=1, times=10),
-    "429 with a fraction": Fault(
-        kind=FaultKind.THROTTLE, share=0.3, seconds=0.3, times=10, retry_form=RetryForm.FRACTION
-    ),
-    "429 with a date": Fault(kind=FaultKind.THROTTLE, share=0.3, seconds=1, times=10, retry_form=RetryForm.DATE),
-    "429 without a pause": Fault(kind=FaultKind.THROTTLE, share=0.3, times=6, retry_form=RetryForm.NONE),
-    "503": Fault(kind=FaultKind.ERROR, status=503, share=0.3, times=8),
-    "500": Fault(kind=FaultKind.ERROR, status=500, share=0.3, times=8),
-    "HTML with status 200": Fault(kind=FaultKind.HTML, match="calendarView", share=0.5, times=8),
-    "truncated JSON": Fault(kind=FaultKind.TRUNCATED, match="calendarView", share=0.5, times=8),
-    "connections dropped": Fault(kind=FaultKind.DROP, share=0.2, times=8),
-    "token refused midway": Fault(kind=FaultKind.UNAUTHORIZED, share=0.2, times=6),
-    "slow answers": Fault(kind=FaultKind.SLOW, share=0.5, seconds=0.3, times=20),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-async def test_availability_is_the_same_after_a_fault(tmp_path: Path, fault: Fault) -> None:
-    async with running(tmp_path, faults=(fault,)) as started:
-        rows = await settled(started)
-        expected = expected_rows(started.sandbox, Policy().window_at(clock.now()))
-        assert {row["mailbox"]: published_line(row) for row in rows if row["coverage"] == "full"} == expected
-        assert started.sandbox.state.faults.orders[0].struck > 0
-        assert await started.parked() == []
-
-
 async def test_a_change_of_a_meeting_is_published_and_announced(tmp_path: Path) -> None:
     announced: list[dict[str, Any]] = []
 
@@ -99,7 +69,7 @@ async def test_a_change_of_a_meeting_is_published_and_announced(tmp_path: Path) 
         if queue == "availability":
             announced.append(json.loads(body))
 
-    async with running(tmp_path, poll_seconds=1, tap=tap) as started:
+    async with running(tmp_path, tap=tap) as started:
         await settled(started)
         before = len(announced)
         assert before >= 12

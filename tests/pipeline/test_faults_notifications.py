@@ -86,12 +86,13 @@ async def expired(here: Embedded) -> None:
     here.scene.stir(30)
 
 
+# leaps are up to a minute long
 ROLL = 600.0  # seconds in which subscriptions are made anew and what happened meanwhile is read
 FAULTS: dict[str, tuple[Fault, float]] = {  # with the seconds within which all must agree
     "none": (nothing, SOON),
     "lost": (ordered(NoticeFault(kind=NoticeFaultKind.LOSE)), POLL + SOON),
     "half of them lost": (ordered(NoticeFault(kind=NoticeFaultKind.LOSE, share=0.5)), POLL + SOON),
-    "late": (ordered(NoticeFault(kind=NoticeFaultKind.DELAY, seconds=900)), 900 + SOON),
+    "late": (ordered(NoticeFault(kind=NoticeFaultKind.DELAY, seconds=900)), 900 + 60),
     "repeated": (ordered(NoticeFault(kind=NoticeFaultKind.DUPLICATE, copies=20)), SOON),
     "reordered": (ordered(NoticeFault(kind=NoticeFaultKind.REORDER, seconds=60)), 60 + SOON),
     "forged": (forged, SOON),

@@ -67,7 +67,7 @@ STEPS: tuple[Step, ...] = (change, change, change, another_policy, leave, join, 
 
 
 @pytest.mark.slow
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
     seed=st.integers(0, 2**32),
     steps=st.lists(st.tuples(st.sampled_from(STEPS), st.floats(0, 8)), min_size=4, max_size=14),

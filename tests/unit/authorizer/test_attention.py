@@ -70,6 +70,14 @@ async def test_a_doubt_of_another_generation_or_state_changes_nothing(both: Stor
     assert await verdicts.claim(both, now=LATER + 59, limit=1) == ()
 
 
+async def test_an_org_whose_change_was_refused_is_doubted_all_the_same(both: Store) -> None:
+    await connect(both)
+    await requests.connect(both, "acme", connection=OTHER, policy=OPEN, word=said())
+    assert await refused(both, now=NOW) == "kept"
+    assert await doubt(both)
+    assert await refused(both, now=LATER) == "attention"
+
+
 async def test_a_doubt_does_not_shorten_a_pause_that_was_ordered(both: Store) -> None:
     await connect(both)
     await doubt(both)

@@ -371,14 +371,30 @@ async def test_a_later_word_about_the_policy_does_not_keep_an_org_from_leaving(b
     assert await leaving.begin(both, "acme", word=said(LATER)) is not None
 
 
-async def test_a_policy_for_an_org_that_leaves_or_has_left_is_dropped(both: Store) -> None:
+async def test_a_policy_from_before_the_org_left_is_dropped(both: Store) -> None:
     await connect(both)
     await left(both)
-    assert not await requests.change_policy(both, "acme", Policy(days_back=3), word=said(LATER + 1))
+    assert not await requests.change_policy(both, "acme", Policy(days_back=3), word=said(LATER - 1))
     await all_answer(both, (await one(both)).purge_id)
     await leaving.close(both, await one(both), now=LATER + 5)
-    assert not await requests.change_policy(both, "acme", Policy(days_back=3), word=said(LATER + 9))
+    assert not await requests.change_policy(both, "acme", Policy(days_back=3), word=said(LATER - 1, now=LATER + 9))
     assert await policy_of(both, "acme", 3) is None
+
+
+async def test_a_policy_said_after_a_return_that_still_waits_is_not_lost(both: Store) -> None:
+    await connect(both)
+    await left(both)
+    with pytest.raises(Retry) as caught:
+        await requests.change_policy(both, "acme", STRICT, word=said(LATER + 2))
+    assert (caught.value.reason, caught.value.counted) == ("purge_under_way", False)
+    await all_answer(both, (await one(both)).purge_id)
+    await leaving.close(both, await one(both), now=LATER + 5)
+    with pytest.raises(Retry) as caught:  # the word that connects it again rests a while longer
+        await requests.change_policy(both, "acme", STRICT, word=said(LATER + 2, now=LATER + 6))
+    assert (caught.value.reason, caught.value.counted) == ("org_unknown", True)
+    await requests.connect(both, "acme", connection=ONE, policy=OPEN, word=said(LATER + 1, now=LATER + 9))
+    assert await requests.change_policy(both, "acme", STRICT, word=said(LATER + 2, now=LATER + 11))
+    assert (await state(both)).policy == STRICT
 
 
 async def test_nothing_of_it_is_doubted_any_more(both: Store) -> None:

@@ -110,6 +110,20 @@ async def test_a_request_redelivered_during_its_verification_is_one(store: Store
     assert (await state(store)).generation == 1
 
 
+async def test_a_request_of_the_same_second_is_not_overtaken_by_the_verification_of_the_one_before(
+    store: Store,
+) -> None:
+    await request(store)
+    first = await claim(store)
+    await request(store, OTHER)
+    second = await claim(store)
+    assert first.until == second.until
+    assert await verdicts.accept(store, first, tenant_id="guid-1", times=times(NOW)) == "superseded"
+    assert await verdicts.refuse(store, first, reason="secret_wrong", times=times(NOW)) == "superseded"
+    assert await verdicts.accept(store, second, tenant_id="guid-2", times=times(NOW)) == "connected"
+    assert (await state(store)).connection == OTHER
+
+
 async def test_a_changed_policy_is_in_force_at_once_under_a_new_generation(store: Store) -> None:
     await connect(store)
     await request(store, policy=STRICT)

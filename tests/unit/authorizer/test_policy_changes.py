@@ -3,8 +3,9 @@
 import pytest
 from sqlalchemy import select, update
 
-from services.authorizer import audit, orgs, requests
+from services.authorizer import audit, orgs, requests, verdicts
 from shared.connections import policy_of
+from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy, Scope
 from shared.errors import Retry
 from shared.store import Store
@@ -132,6 +133,42 @@ async def test_a_policy_for_a_refused_org_is_kept_and_verified_with_it(both: Sto
     assert (found.state, found.reason, found.policy) == ("refused", "secret_expired", STRICT)
     assert await accepted(both, now=NOW + 3600) == "connected"
     assert (await state(both)).policy == STRICT
+
+
+async def test_a_refused_org_is_tried_at_once_under_another_policy(both: Store) -> None:
+    await requests.connect(both, "acme", connection=ONE, policy=OPEN, word=said())
+    assert await refused(both, now=NOW, reason="group_empty") == "refused"
+    assert await change(both, STRICT, at=NOW + 5)
+    assert await accepted(both, now=NOW + 5) == "connected"
+
+
+async def test_another_policy_does_not_shorten_a_pause_that_was_ordered(both: Store) -> None:
+    await requests.connect(both, "acme", connection=ONE, policy=OPEN, word=said())
+    await refused(both, now=NOW)
+    (claimed,) = await verdicts.claim(both, now=NOW + 3600, limit=1)
+    await verdicts.put_off(both, claimed, reason="graph_throttled", until=NOW + 4200)
+    assert await change(both, STRICT, at=NOW + 3601)
+    assert await verdicts.claim(both, now=NOW + 4199, limit=1) == ()
+
+
+async def test_another_tenant_hides_what_was_read_of_the_one_before(both: Store) -> None:
+    await connect(both)
+    await fill(both)
+    await requests.connect(both, "acme", connection=OTHER, policy=OPEN, word=said())
+    assert await accepted(both, now=NOW, tenant_id="guid-of-tenant-2") == "connected"
+    assert await published(both, "acme") == ([None, None], ["mailbox.removed.v1"] * 2)
+    assert (await row(both)).shown_from == 2
+
+
+async def test_another_credential_of_the_same_tenant_hides_nothing(both: Store) -> None:
+    await connect(both)
+    await fill(both)
+    before = await published(both, "acme")
+    again = GraphConnection(tenant_id="tenant-1", credential="acme-89abcdef")
+    await requests.connect(both, "acme", connection=again, policy=OPEN, word=said())
+    assert await accepted(both, now=NOW) == "connected"
+    assert await published(both, "acme") == before
+    assert (await row(both)).shown_from == 0
 
 
 async def test_a_policy_for_an_org_nobody_knows_is_tried_again_and_then_parked(both: Store) -> None:

@@ -31,7 +31,7 @@ def test_every_service_is_asked_at_once() -> None:
 def test_those_that_have_not_answered_are_asked_again_after_a_while() -> None:
     asked = replace(BEGUN, asked_at=NOW, done=("normalizer",))
     assert step(asked, left={}, now=NOW + ASK_AGAIN - 1) == Wait()
-    assert step(asked, left={}, now=NOW + ASK_AGAIN) == Ask(("fetcher", "publisher"))
+    assert step(asked, left={}, now=NOW + ASK_AGAIN) == Ask(("publisher", "fetcher"))
 
 
 def test_a_clock_set_back_does_not_silence_it() -> None:
@@ -45,7 +45,18 @@ def test_it_is_closed_once_everybody_has_answered_and_nothing_is_left() -> None:
 def test_who_says_that_nothing_is_left_while_there_is_is_asked_again() -> None:
     assert step(DONE, left={"mailboxes": 1}, now=NOW + 1) == Wait()
     assert step(DONE, left={"mailboxes": 1}, now=NOW + ASK_AGAIN) == Ask(("fetcher",))
-    assert step(DONE, left={"updates": 2, "subscriptions": 1}, now=NOW + ASK_AGAIN) == Ask(("fetcher", "publisher"))
+    assert step(DONE, left={"updates": 2, "subscriptions": 1}, now=NOW + ASK_AGAIN) == Ask(("publisher", "fetcher"))
+
+
+def test_the_fetcher_is_asked_once_more_at_once_when_another_answers_after_it() -> None:
+    """Until it answered a service may have parked letters, and the fetcher alone forgets those."""
+    early = answered(answered(replace(BEGUN, asked_at=NOW), "fetcher", {}), "publisher", {})
+    assert early.done == ("publisher",)
+    late = answered(replace(early, asked_at=NOW), "normalizer", {})
+    assert step(late, left={}, now=NOW) == Ask(("fetcher",))
+    assert step(replace(late, asked_at=NOW), left={}, now=NOW + 1) == Wait()
+    assert step(answered(late, "fetcher", {}), left={}, now=NOW) == Close()
+    assert answered(answered(late, "fetcher", {}), "normalizer", {}).done == ("fetcher", "normalizer", "publisher")
 
 
 def test_one_that_has_ended_needs_nothing_any_more() -> None:

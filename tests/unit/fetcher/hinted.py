@@ -23,6 +23,7 @@ class Mailbox:
             mailbox_id="m",
             address="a@b.example",
             kind=Kind.USER,
+            generation=2,
             bucket=Bucket.ACTIVE,
             due_at=START // 1000 + due_in,
         )

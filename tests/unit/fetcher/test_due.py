@@ -13,7 +13,7 @@ OTHER = Lease(generation=2, message_id="m2")
 
 def row(**fields: object) -> Row:
     base = {"org_id": "o", "mailbox_id": "id-1", "address": "a@b.example", "kind": Kind.USER, "bucket": Bucket.ACTIVE}
-    return Row(**base | fields)  # type: ignore[arg-type]
+    return Row(**base | {"generation": 2} | fields)  # type: ignore[arg-type]
 
 
 def wish(lease: Lease = MINE, since: int = NOW, now: int = NOW) -> Claim:
@@ -80,10 +80,15 @@ def test_no_time_answers_a_hint() -> None:
     assert isinstance(due.claim(read, hint(MINE, NOW * 1000)).answer, Row)
 
 
-def test_what_was_read_under_a_later_generation_answers_everything_older() -> None:
-    read = row(read_at=NOW, read_generation=3)
-    assert due.claim(read, hint(MINE, NOW * 1000)).answer is Claimed.ANSWERED
-    assert due.claim(read, wish(since=NOW + 9)).answer is Claimed.ANSWERED
+def test_what_a_later_generation_found_is_not_read_under_an_older_one() -> None:
+    found = row(generation=3, dirty=True, due_at=NOW)
+    assert due.claim(found, hint(MINE, NOW * 1000)) == Change(row=None, answer=Claimed.ANSWERED)
+    assert due.claim(found, wish(since=NOW + 9)) == Change(row=None, answer=Claimed.ANSWERED)
+
+
+def test_what_the_generation_has_not_found_yet_is_not_read_under_it() -> None:
+    before = row(generation=1, read_at=NOW - 9, read_generation=1)
+    assert due.claim(before, hint(MINE, NOW * 1000)) == Change(row=None, answer=Claimed.ANSWERED)
 
 
 def test_a_hint_too_soon_waits_out_the_spacing_and_the_next_ones_rely_on_it() -> None:
@@ -158,7 +163,7 @@ def test_an_expired_lease_is_taken() -> None:
 
 def test_a_lease_of_an_older_generation_binds_nobody() -> None:
     newer = Lease(generation=3, message_id="m3")
-    assert claimed(claimed(row()), wish(newer)).lease_id == "3:m3"
+    assert claimed(replace(claimed(row()), generation=3), wish(newer)).lease_id == "3:m3"
 
 
 def test_a_finished_reading_heals_and_frees() -> None:
