@@ -62,7 +62,7 @@ class _Holding:
         self.app: Any = None
         self.outcome: asyncio.Task[str | IdentityError] | None = None
         self.until = 0.0
-        self.asked_at = 0.0
+        self.issued_at = float("-inf")  # when Microsoft issued what is held; msal's own cache does not count
 
 
 class Tokens:
@@ -85,7 +85,6 @@ class Tokens:
         holding = self._held.setdefault(key, _Holding())
         now = asyncio.get_running_loop().time()
         if holding.outcome is None or (holding.outcome.done() and now >= holding.until):
-            holding.asked_at = now
             holding.outcome = asyncio.create_task(self._settle(holding, tenant_id, cloud, credential))
             holding.outcome.add_done_callback(_looked_at)
         outcome = await asyncio.shield(holding.outcome)
@@ -94,11 +93,11 @@ class Tokens:
         return outcome
 
     def forget(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> None:
-        """Drop a token that Graph rejected; one asked for within the last second is new and stays."""
+        """Drop a token that Graph rejected; one that Microsoft issued within the last second is new and stays."""
         holding = self._held.get(_key(tenant_id, cloud, credential))
         if holding is None or holding.outcome is None or not holding.outcome.done():
             return
-        if asyncio.get_running_loop().time() - holding.asked_at < SETTLED:
+        if asyncio.get_running_loop().time() - holding.issued_at < SETTLED:
             return
         holding.outcome = None
         if holding.app is not None:
@@ -114,26 +113,33 @@ class Tokens:
     ) -> str | IdentityError:
         loop = asyncio.get_running_loop()
         holding.until = float("inf")
-        outcome = await loop.run_in_executor(self._pool, self._acquire, holding, tenant_id, cloud, credential)
+        outcome, is_new = await loop.run_in_executor(self._pool, self._acquire, holding, tenant_id, cloud, credential)
+        if is_new:
+            holding.issued_at = loop.time()
         holding.until = loop.time() + _held_for(outcome)
         return outcome
 
     def _acquire(
         self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential
-    ) -> str | IdentityError:
-        """Ask msal, in a thread. A failure is returned: one that is raised would keep frames, and secrets in them."""
+    ) -> tuple[str | IdentityError, bool]:
+        """Ask msal, in a thread; say too whether a token is new, or one that msal held already.
+
+        A failure is returned: one that is raised would keep frames, and secrets in them.
+        """
         try:
             if holding.app is None:
                 holding.app = self._application(tenant_id, cloud, credential)
             answer: dict[str, Any] = holding.app.acquire_token_for_client([cloud.scope])
         except Refused as refusal:
-            return _refusal(refusal.answer, refusal.reason, refusal.retry_after)
+            return _refusal(refusal.answer, refusal.reason, refusal.retry_after), False
         except json.JSONDecodeError:
-            return IdentityError("identity_unexpected", transient=True)
+            return IdentityError("identity_unexpected", transient=True), False
         except ValueError:  # msal: a key or an authority it cannot make sense of
-            return IdentityError("certificate_malformed" if credential.certificate else "request_refused")
+            return IdentityError("certificate_malformed" if credential.certificate else "request_refused"), False
         token = answer.get("access_token")
-        return token if isinstance(token, str) and token else _refusal(answer, "", None)
+        if isinstance(token, str) and token:
+            return token, answer.get("token_source") != "cache"
+        return _refusal(answer, "", None), False
 
     def _application(self, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> Any:
         """Make msal's application; its constructor asks the tenant's metadata, so this is done late and in a thread."""

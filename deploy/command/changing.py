@@ -13,6 +13,7 @@ from sqlalchemy import select
 from deploy.command import preview, previewed
 from deploy.command.actors import actor_option, org_argument, yes_option
 from deploy.command.context import console, opened_store
+from deploy.command.failures import OVERTAKEN
 from deploy.command.policies import change_options, changed
 from deploy.command.preview import Figures, Line, Member
 from deploy.command.previewed import Preview
@@ -83,7 +84,8 @@ async def _set(org: str, options: dict[str, Any], *, actor: str, yes: bool) -> N
             return
         if not yes:
             click.confirm("Put it in force?", abort=True)
-        await orgs.change_policy(store, org, wanted, actor=actor, now=clock.now())
+        if not await orgs.change_policy(store, org, wanted, actor=actor, now=clock.now()):
+            raise click.ClickException(OVERTAKEN)
         after = await _in_force(store, org)
     console.print(
         f"[green]In force[/green] as generation {after.generation}: every mailbox is being read anew. "

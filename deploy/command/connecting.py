@@ -8,7 +8,7 @@ import msgspec
 
 from deploy.command.actors import actor_option, ready, record
 from deploy.command.context import console, deployment, opened_store
-from deploy.command.failures import Wrong
+from deploy.command.failures import OVERTAKEN, Wrong
 from deploy.command.policies import policy, policy_options
 from services.authorizer import orgs
 from services.publisher import consumers as admitted
@@ -55,7 +55,10 @@ async def _connect(org: str, options: dict[str, object], *, actor: str) -> None:
     async with opened_store() as store:
         await orgs.put_credential(store, vault, name, credential, org_id=org, actor=actor, now=clock.now())
         try:
-            await orgs.request(store, org_id=org, connection=connection, policy=wanted, actor=actor, now=clock.now())
+            if not await orgs.request(
+                store, org_id=org, connection=connection, policy=wanted, actor=actor, now=clock.now()
+            ):
+                raise click.ClickException(OVERTAKEN)
             with console.status("verifying with Microsoft ..."):
                 await _outcome(store, org)
         finally:

@@ -65,7 +65,8 @@ async def _disconnect(org: str, *, actor: str, yes: bool, listed: Path | None, w
         if listed is not None:
             witness.write(listed, await witness.witnessed(store, org, now=clock.now()))
             console.print(f"{listed} lists what must vanish; it is personal data.", highlight=False)
-        await orgs.disconnect(store, org, actor=actor, now=clock.now())
+        if await orgs.disconnect(store, org, actor=actor, now=clock.now()) is None:
+            raise click.ClickException(f"{org} was connected anew, or left, meanwhile: nothing was done; try again")
         ended = await _followed(store, org, clock.now() + wait)
         # the authorizer may not compact what it does not own; whoever runs this command may
         compacted = ended is not None and (bool(ended.counts.get("compacted")) or await store.compact())

@@ -18,6 +18,10 @@ from shared.vault import VaultError
 
 BROKER: Final = "the broker of BUSYLINE_BROKER_URL"
 DATABASE: Final = "the database of BUSYLINE_DATABASE_URL"
+OVERTAKEN: Final = (
+    "a later word about this org counts already, so nothing was changed; if it was not given just now, the clocks of "
+    "this host and of the authorizer's differ"
+)
 
 _KEYS: Final = {
     "keys_missing": "there is no readable key file there; `busyline up` makes one",

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, Final
 
 import msgspec
@@ -170,7 +171,7 @@ def _copied(database: Path) -> Iterator[Path]:
             for end in ("", "-wal", "-shm", "-journal"):
                 file = Path(f"{database}{end}")
                 if file.exists():
-                    Path(f"{copy}{end}").write_bytes(file.read_bytes())
+                    copyfile(file, f"{copy}{end}")  # piece by piece: it may be larger than memory
             held.execute("ROLLBACK")
         yield copy
 

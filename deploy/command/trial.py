@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -35,6 +35,7 @@ from shared.process import Rim
 from shared.store import Store, open_store
 from shared.vault import load_vault
 
+PORTS = range(20_000, 32_000)  # below those that systems give to connections
 SUBSCRIBE = 200  # subscriptions a second; the sandbox minds no hurry
 Tap = Callable[[str, bytes, Mapping[str, object]], None]
 
@@ -180,8 +181,9 @@ async def _forget_former(store: Store, tenant_id: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback address that was free a moment ago, and that no connection takes by chance."""
+    while True:
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -37,7 +37,7 @@ async def put_in_force(store: Store, writing: AsyncConnection, row: Row[Any], *,
     old, generation = msgspec.json.decode(row.policy, type=Policy), row.generation + 1
     await raise_generation(writing, row.org_id, generation=generation, policy=policy, now=word.now)
     if strictness.stricter(old, policy):
-        await _erase(writing, row.org_id, generation)
+        await erase(writing, row.org_id, generation)
     await note(store, writing, row, policy=policy, word=word)
 
 
@@ -56,7 +56,7 @@ async def note(store: Store, writing: AsyncConnection, row: Row[Any], *, policy:
     await audit.append(store, writing, **act, details=details, now=word.now)
 
 
-async def _erase(writing: AsyncConnection, org_id: str, generation: int) -> None:
+async def erase(writing: AsyncConnection, org_id: str, generation: int) -> None:
     """Hide what was read before, and delete the details and the updates that tell of it.
 
     Which rows hold details cannot be asked without the right to read them: all of the org's are written.

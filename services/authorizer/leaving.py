@@ -163,7 +163,8 @@ async def _forget(store: Store, purge: Purge) -> None:
 
 async def _store(writing: AsyncConnection, purge: Purge) -> None:
     told = {"done": msgspec.json.encode(purge.done).decode(), "counts": msgspec.json.encode(purge.counts)}
-    await writing.execute(update(purges).where(purges.c.purge_id == purge.purge_id).values(**told))
+    here = update(purges).where(purges.c.purge_id == purge.purge_id)
+    await writing.execute(here.values(**told, asked_at=purge.asked_at))
 
 
 async def latest(connection: AsyncConnection, org_id: str) -> Purge | None:

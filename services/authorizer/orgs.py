@@ -69,14 +69,17 @@ class OrgState(Struct, frozen=True, kw_only=True):
 
 async def request(  # noqa: PLR0913 -- the whole request, by whom
     store: Store, *, org_id: str, connection: GraphConnection, policy: Policy, now: Instant, actor: str = OPERATOR
-) -> None:
-    """Ask for an org to be connected, from here and now. Raises Retry("purge_under_way") while it is disconnected."""
-    await requests.connect(store, org_id, connection=connection, policy=policy, word=here(actor, now))
+) -> bool:
+    """Ask for an org to be connected, from here and now; False where a later word counts already.
+
+    Raises Retry("purge_under_way") while it is disconnected.
+    """
+    return await requests.connect(store, org_id, connection=connection, policy=policy, word=here(actor, now))
 
 
-async def change_policy(store: Store, org_id: str, policy: Policy, *, actor: str, now: Instant) -> None:
-    """Put another policy in force, from here and now. Raises Retry("org_unknown")."""
-    await requests.change_policy(store, org_id, policy, word=here(actor, now))
+async def change_policy(store: Store, org_id: str, policy: Policy, *, actor: str, now: Instant) -> bool:
+    """Put another policy in force, from here and now; False where a later word counts already. Raises Retry."""
+    return await requests.change_policy(store, org_id, policy, word=here(actor, now))
 
 
 async def disconnect(store: Store, org_id: str, *, actor: str, now: Instant) -> str | None:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from shared.contracts.messages import Purged
 from shared.contracts.values import Instant
 
-SERVICES: Final[tuple[Purged, ...]] = ("fetcher", "normalizer", "publisher")
+SERVICES: Final[tuple[Purged, ...]] = ("normalizer", "publisher", "fetcher")
+LAST: Final[Purged] = "fetcher"  # forgets the letters that others parked, so it is asked again after them
 ASK_AGAIN: Final = 15  # seconds
 HOLDERS: Final[Mapping[str, Purged]] = {  # who deletes the rows that the authorizer counts
     "mailboxes": "fetcher",
@@ -68,10 +69,15 @@ def step(purge: Purge, *, left: Mapping[str, int], now: Instant) -> Ask | Wait |
 
 
 def answered(purge: Purge, service: Purged, counts: Mapping[str, int]) -> Purge:
-    """Return the purge with a service's answer in it: repeated, the larger count of each kind holds."""
+    """Return the purge with a service's answer in it: repeated, the larger count of each kind holds.
+
+    Where LAST is done before the others they may have parked letters since: it is then asked once more, and at once.
+    """
     told = {f"{service}.{kind}": count for kind, count in counts.items()}
-    done = tuple(sorted({*purge.done, service}))
-    return replace(purge, done=done, counts=larger(purge.counts, told))
+    done, counted = {*purge.done, service}, larger(purge.counts, told)
+    if service not in {LAST, *purge.done} and done == {*SERVICES}:
+        return replace(purge, done=tuple(sorted(done - {LAST})), asked_at=None, counts=counted)
+    return replace(purge, done=tuple(sorted(done)), counts=counted)
 
 
 def larger(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

@@ -7,12 +7,13 @@ refused, the one in force stays. Each change of what is in force raises the gene
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.authorizer import audit, leaving
 from services.authorizer.generation import note, put_in_force
 from services.authorizer.purging import Purge
+from services.authorizer.sentences import REFUSALS
 from services.authorizer.word import Word
 from shared.connections import ATTENTION, CONNECTED, DISCONNECTING, IN_FORCE
 from shared.contracts.messages import GraphConnection
@@ -27,6 +28,7 @@ REFUSED: Final = "refused"
 SOON: Final = 120  # seconds: a claim's lease; a verification due within them may be under way
 _FRESH: Final = {"state": REQUESTED, "reason": None, "sentence": None}
 _AGAIN: Final = 10  # seconds until a request is tried again that came while the org was still being purged
+_JUDGED: Final = orgs.c.reason.in_(sorted(REFUSALS))  # the reason is a verdict: no pause that Microsoft ordered
 
 
 async def connect(store: Store, org_id: str, *, connection: GraphConnection, policy: Policy, word: Word) -> bool:
@@ -58,17 +60,15 @@ async def connect(store: Store, org_id: str, *, connection: GraphConnection, pol
 async def change_policy(store: Store, org_id: str, policy: Policy, *, word: Word) -> bool:
     """Put another policy in force, or keep it for an org that has yet to be connected; the same one changes nothing.
 
-    False where a later word counts already, or the org leaves or has left. Raises Retry("org_unknown"), counted: the
-    word that connects it may still be on its way.
+    False where a later word counts already, or the org left since. Raises Retry("purge_under_way") while the org leaves
+    and Retry("org_unknown"), counted, where it is not known: the word that connects it may still be on its way.
     """
     async with store.write() as writing:
         await store.publication_lock(writing)
         row = await _row(writing, org_id)
-        if row is None:
-            if await leaving.latest(writing, org_id) is not None:
-                return False
-            raise Retry("org_unknown")
-        if row.state == DISCONNECTING or word.is_late(row.policy_at):
+        if row is None or row.state == DISCONNECTING:
+            return _waits(await leaving.latest(writing, org_id), word)
+        if word.is_late(row.policy_at):
             return False
         here = update(orgs).where(orgs.c.org_id == org_id)
         await writing.execute(here.values(policy_at=word.said_at))
@@ -79,7 +79,8 @@ async def change_policy(store: Store, org_id: str, policy: Policy, *, word: Word
         else:
             await note(store, writing, row, policy=policy, word=word)
             await writing.execute(here.values(policy=msgspec.json.encode(policy)))
-        await writing.execute(here.where(orgs.c.reason.is_(None)).values(verify_at=word.now))
+        free = or_(orgs.c.reason.is_(None), and_(orgs.c.state == REFUSED, _JUDGED))
+        await writing.execute(here.where(free).values(verify_at=word.now))
         return True
 
 
@@ -92,12 +93,22 @@ async def doubt(store: Store, org_id: str, *, generation: int, now: Instant) -> 
     present = (orgs.c.org_id == org_id, orgs.c.state == CONNECTED, orgs.c.generation == generation)
     far = or_(orgs.c.verify_at.is_(None), orgs.c.verify_at > now + SOON)
     async with store.write() as writing:
-        doubted = update(orgs).where(*present, orgs.c.reason.is_(None), far).values(verify_at=now)
+        free = or_(orgs.c.reason.is_(None), _JUDGED)
+        doubted = update(orgs).where(*present, free, far).values(verify_at=now)
         return bool((await writing.execute(doubted)).rowcount)
 
 
 def _overtaken(row: Row[Any] | None, left: Purge | None, word: Word) -> bool:
     return (left is not None and word.is_late(left.started_at)) or (row is not None and word.is_late(row.requested_at))
+
+
+def _waits(left: Purge | None, word: Word) -> bool:
+    """Return False for a policy from before the org left. Raises Retry for one that a return may belong to."""
+    if left is not None and word.is_late(left.started_at):
+        return False
+    if left is not None and left.ended_at is None:
+        raise Retry("purge_under_way", after=_AGAIN, counted=False)
+    raise Retry("org_unknown")
 
 
 async def _row(writing: AsyncConnection, org_id: str) -> Row[Any] | None:

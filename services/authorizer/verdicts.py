@@ -11,7 +11,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.authorizer import audit
-from services.authorizer.generation import raise_generation
+from services.authorizer.generation import erase, raise_generation
 from services.authorizer.requests import REFUSED, SOON
 from services.authorizer.sentences import sentence
 from shared.connections import ATTENTION, CONNECTED, IN_FORCE
@@ -85,7 +85,7 @@ async def accept(store: Store, claimed: Claim, *, tenant_id: str, times: Times) 
         if not _is_present(row, claimed):
             encoded = msgspec.json.encode(claimed.connection)
             await writing.execute(here.values(connection=encoded, connected_at=times.now))
-            await _first_generation(store, writing, row, now=times.now)
+            await _first_generation(store, writing, row, tenant_id=tenant_id, now=times.now)
             return CONNECTED
         if row.state == CONNECTED:
             return "unchanged"
@@ -95,10 +95,14 @@ async def accept(store: Store, claimed: Claim, *, tenant_id: str, times: Times) 
         return "restored"
 
 
-async def _first_generation(store: Store, writing: AsyncConnection, row: Row[Any], *, now: Instant) -> None:
-    """Begin the first generation of a connection."""
+async def _first_generation(
+    store: Store, writing: AsyncConnection, row: Row[Any], *, tenant_id: str, now: Instant
+) -> None:
+    """Begin the first generation of a connection; what was read of another tenant is not shown under it."""
     policy, generation = msgspec.json.decode(row.policy, type=Policy), row.generation + 1
     await raise_generation(writing, row.org_id, generation=generation, policy=policy, now=now)
+    if row.state in IN_FORCE and row.tenant_id != tenant_id:
+        await erase(writing, row.org_id, generation)
     await _note(store, writing, row.org_id, action="org.connected", details={"generation": generation}, now=now)
 
 
@@ -145,9 +149,13 @@ def _is_present(row: Row[Any], claimed: Claim) -> bool:
 
 
 async def _row(writing: AsyncConnection, claimed: Claim) -> Row[Any] | None:
-    """Return the org's row, locked, or None where the claim no longer holds: asked for again, run out, or gone."""
+    """Return the org's row, locked, or None where the claim no longer holds: asked for again, run out, or gone.
+
+    Two claims of one second run out together: the row must also still ask for what was claimed.
+    """
     mine = (orgs.c.org_id == claimed.org_id, orgs.c.verify_at == claimed.until)
-    return (await writing.execute(select(orgs).where(*mine).with_for_update())).one_or_none()
+    row = (await writing.execute(select(orgs).where(*mine).with_for_update())).one_or_none()
+    return row if row is not None and _claim(row, claimed.until) == claimed else None
 
 
 async def _taken(writing: AsyncConnection, tenant_id: str, org_id: str) -> bool:

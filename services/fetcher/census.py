@@ -58,7 +58,7 @@ async def record(store: Store, seen: Seen, verdicts: Sequence[Verdict]) -> None:
     statement = _upsert(store, seen)
     async with store.write() as connection:
         await lock(store, connection, [(seen.org_id, verdict.mailbox_id) for verdict in verdicts])
-        for part in _parts(verdicts):
+        for part in _parts(sorted(verdicts, key=lambda verdict: verdict.mailbox_id)):  # new rows have an order, too
             await connection.execute(statement, [_record(seen, verdict) for verdict in part])
 
 
@@ -104,7 +104,7 @@ async def mark_scope(store: Store, seen: Seen, members: Sequence[tuple[str, str]
     )
     async with store.write() as connection:
         await lock(store, connection, [(seen.org_id, mailbox_id) for mailbox_id, _ in members])
-        for part in _parts(members):
+        for part in _parts(sorted(members)):
             rows = [
                 _BLANK | stub | {"org_id": seen.org_id, "mailbox_id": mailbox_id, "address": address}
                 | {"generation": seen.generation, "scope_run": seen.run}

@@ -89,8 +89,8 @@ class Claimed(Enum):
     """Why a claim was not granted."""
 
     UNKNOWN = auto()
-    NOT_READ = auto()  # the bucket says so
-    ANSWERED = auto()  # a reading answers it, or is sure to follow, should the mailbox still be read at all
+    NOT_READ = auto()  # the bucket says so, or the search of another generation has found it
+    ANSWERED = auto()  # a reading answers it, or is sure to follow
     HELD = auto()  # somebody reads it now; a hint has made it dirty
 
 
@@ -112,10 +112,8 @@ def claim(row: Row | None, wish: Claim) -> Change:
     """
     if row is None:
         return Change(answer=Claimed.UNKNOWN)
-    if row.bucket not in READABLE:
+    if row.bucket not in READABLE or row.generation != wish.lease.generation:
         return Change(answer=Claimed.NOT_READ)
-    if row.generation != wish.lease.generation:
-        return Change(answer=Claimed.ANSWERED)
     if row.lease_id != wish.lease.name:  # else it is tried again, or was delivered again
         if _answers(row, wish):
             return Change(answer=Claimed.ANSWERED)
@@ -177,7 +175,10 @@ def _marked(row: Row, until: Instant) -> Row | None:
 
 
 def _take(row: Row, wish: Claim, *, started_ms: int | None) -> Change:
-    """Start a reading; while it holds the lease nobody need ask for another."""
+    """Start a reading; while it holds the lease nobody need ask for another.
+
+    One that never ends, its message parked or lost, is made up for when its lease does, however far off polling was.
+    """
     until = wish.now + wish.seconds
     taken = replace(
         row,
@@ -188,7 +189,7 @@ def _take(row: Row, wish: Claim, *, started_ms: int | None) -> Change:
         started_ms=started_ms,
         waiting=None,
         retry_at=None,
-        due_at=no_sooner(row.due_at, until),
+        due_at=None if row.due_at is None else until,
     )
     return Change(row=taken, answer=taken)
 

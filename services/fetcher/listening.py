@@ -24,6 +24,7 @@ from shared.vault import Vault
 
 PART: Final = "fetcher.notifications"
 BODY_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 75.0  # for the headers, and between requests; a proxy before us lets go of a connection first
 _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "busyline"}
 
 
@@ -37,7 +38,7 @@ async def served_notifications(context: Context, broker: Broker, health: Health,
     app = web.Application(client_max_size=notices.LARGEST, middlewares=[_plain(context.log)])
     path = urlsplit(context.settings.notify_url).path or "/"
     app.router.add_post(path, _receiver(hints))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=3.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=3.0, keepalive_timeout=IDLE_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, context.settings.notify_host, context.settings.notify_port).start()

@@ -103,13 +103,18 @@ class Keeper:
 
     async def _work(self, now: Instant) -> None:
         due = await subscriptions.due_orgs(self._context.store, now)
-        ready = [org_id for org_id in due if org_id not in self._working and not self._brakes.rests(org_id, now)]
+        ready = [org_id for org_id, made in due.items() if self._is_ready(org_id, now, made=made)]
         tokens = self._budget.left(asyncio.get_running_loop().time())
         for org_id in self._turned(ready)[: max(0, min(ORGS - len(self._working), tokens))]:
             share = self._brakes.most(org_id, max(1, tokens // len(ready)))
             self._budget.spend(share)
             self._turn += 1
             self._begin(self._working, org_id, self._kept(org_id, share))
+
+    def _is_ready(self, org_id: str, now: Instant, *, made: bool) -> bool:
+        """Say whether anything of an org may be done now; one of which nothing may takes no share from others."""
+        may = made or self._brakes.may_make(org_id, now)
+        return may and org_id not in self._working and not self._brakes.rests(org_id, now)
 
     def _begin(self, under_way: dict[str, asyncio.Task[None]], org_id: str, work: Coroutine[None, None, None]) -> None:
         """Begin work on an org; while it is under way nobody else here begins the same."""

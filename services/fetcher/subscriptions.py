@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, null, select, true, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func, null, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fetcher import plans
@@ -54,17 +54,18 @@ class Target(Struct, frozen=True, kw_only=True):
     connected: bool  # if it needs attention instead, nobody reads for it at present
 
 
-async def due_orgs(store: Store, now: Instant) -> list[str]:
-    """Return the connected orgs of which something is to be done, by id."""
+async def due_orgs(store: Store, now: Instant) -> dict[str, bool]:
+    """Return the connected orgs of which something is to be done, by id; True where not all of it is to be made new."""
+    made = func.count(subscriptions.c.subscription_id).label("made")
     query = (
-        select(subscriptions.c.org_id)
+        select(subscriptions.c.org_id, made)
         .join(orgs, orgs.c.org_id == subscriptions.c.org_id)
         .where(subscriptions.c.act_at <= now, orgs.c.state == CONNECTED)
-        .distinct()
+        .group_by(subscriptions.c.org_id)
         .order_by(subscriptions.c.org_id)
     )
     async with store.read() as connection:
-        return list((await connection.execute(query)).scalars())
+        return {row.org_id: row.made > 0 for row in await connection.execute(query)}
 
 
 async def claim(store: Store, org_id: str, now: Instant, *, limit: int, making: bool = True) -> list[Row]:

@@ -3,7 +3,7 @@
 A mailbox that is not read any more loses its own; while its org needs attention it keeps what it has.
 """
 
-from sqlalchemy import BigInteger, and_, exists, literal, select, true, update
+from sqlalchemy import BigInteger, and_, exists, func, literal, select, true, update
 
 from services.fetcher import plans
 from services.fetcher.subscriptions import AT_ONCE, COLUMNS, KEY, MAILBOX, lock_both, promise, row_of, rows_of
@@ -14,13 +14,20 @@ from shared.tables import mailboxes, orgs, subscriptions
 
 
 async def want(store: Store, now: Instant, *, limit: int) -> int:
-    """Want a subscription for up to `limit` mailboxes that are read and have none; return how many."""
-    chosen = (
-        select(mailboxes.c.org_id, mailboxes.c.mailbox_id, true(), literal(now, BigInteger()), literal(0))
+    """Want a subscription for up to `limit` mailboxes that are read and have none; return how many.
+
+    Each org has its share. They are written in one order, so that replicas that find the same do not wait in a circle.
+    """
+    place = func.row_number().over(partition_by=mailboxes.c.org_id, order_by=mailboxes.c.mailbox_id)
+    lacking = (
+        select(mailboxes.c.org_id, mailboxes.c.mailbox_id)
         .join(orgs, and_(orgs.c.org_id == mailboxes.c.org_id, orgs.c.generation == mailboxes.c.generation))
         .where(orgs.c.state == CONNECTED, mailboxes.c.bucket == Bucket.ACTIVE, ~exists().where(MAILBOX))
+        .order_by(place, mailboxes.c.org_id)
         .limit(limit)
+        .subquery()
     )
+    chosen = select(*lacking.c, true(), literal(now, BigInteger()), literal(0)).order_by(*lacking.c)
     names = ["org_id", "mailbox_id", "wanted", "act_at", "failures"]
     statement = store.upsert(subscriptions).from_select(names, chosen).on_conflict_do_nothing()
     async with store.write() as connection:

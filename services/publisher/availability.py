@@ -47,8 +47,9 @@ async def availability(request: web.Request) -> web.Response:
 
 async def free_busy(request: web.Request) -> web.Response:
     """POST /v1/orgs/{org}/free-busy: one answer for each mailbox asked about, in that order."""
-    org = await org_asked(request)
+    await org_asked(request)  # of nobody else a body is read
     asked = await body_of(request, FreeBusyAsked)
+    org = await org_asked(request)  # a body may be long in coming, and the policy stricter by now
     start, end = moment_of("from", asked.start), moment_of("to", asked.end)
     span = span_of(start, end, most_days=MOST_DAYS_AT_ONCE)
     answers = await _answers(request.app[STORE], org, asked.mailboxes, span)

@@ -48,8 +48,9 @@ async def _tell(connection: AsyncConnection, org_id: str, generation: int, *, no
     if row is not None and row.state in IN_FORCE:
         raise Reject("org_in_force")
     told = exists().where(updates.c.org_id == org_id, updates.c.type == ORG_REMOVED, updates.c.generation >= generation)
-    if not (await connection.execute(select(told))).scalar_one():
-        await connection.execute(updates.insert().values(told_of_departure(org_id, generation, now=now)))
+    if (await connection.execute(select(told))).scalar_one():  # a scope given since then is of an org that comes back
+        return
+    await connection.execute(updates.insert().values(told_of_departure(org_id, generation, now=now)))
     await _narrow_scopes(connection, org_id)
 
 

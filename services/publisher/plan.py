@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from services.publisher.changes import changed
 from services.publisher.news import told_of_changes, told_of_removal
-from services.publisher.timeline import GONE, Timeline, covered
+from services.publisher.timeline import ERASED, GONE, Timeline, covered
 from shared.contracts.messages import AvailabilitySnapshot, MailboxUnreadable
 from shared.contracts.policy import Policy
 from shared.contracts.values import Coverage, Instant
@@ -58,6 +58,11 @@ def plan(found: Sequence[Found], generations: Mapping[str, int], held: Mapping[K
             updates.extend(told)
             outcomes.append(Outcome.PUBLISHED if told else Outcome.UNCHANGED)
     return Plan(tuple(timelines), tuple(updates), tuple(outcomes))
+
+
+def is_erasure(found: Found) -> bool:
+    """Say whether a mailbox is to be erased, which holds whatever generation has come since."""
+    return isinstance(found, MailboxUnreadable) and found.reason == ERASED and found.bucket in GONE
 
 
 def key_of(found: Found) -> Key:

@@ -111,7 +111,7 @@ async def _enumeration(connection: AsyncConnection, org: Org) -> RowMapping | No
 
 
 def _enumeration_of(row: RowMapping | None) -> Enumeration | None:
-    if row is None:
+    if row is None or not row["run"]:  # without a run the row holds a pause alone: nothing was searched yet
         return None
     return Enumeration(
         started_at=moment(row["started_at"]),

@@ -3,20 +3,21 @@
 It refuses to write without reading the orgs' generations in that same transaction (rules 2, 3 and 6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Delete, bindparam, delete, select, tuple_
+from msgspec.structs import replace
+from sqlalchemy import Delete, bindparam, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.news import UPDATED
-from services.publisher.plan import Found, Key, Outcome, Plan, key_of, plan
+from services.publisher.plan import Found, Key, Outcome, Plan, is_erasure, key_of, plan
 from services.publisher.timeline import Timeline, from_row, row_of
 from shared.connections import generations
 from shared.contracts.values import Instant
 from shared.reach import reached
 from shared.store import Store
-from shared.tables import timelines, updates
+from shared.tables import purges, timelines, updates
 
 _KEY = ("org_id", "mailbox_id")
 _OF_MAILBOX = (updates.c.org_id == bindparam("k_org"), updates.c.mailbox_id == bindparam("k_mailbox"))
@@ -33,11 +34,31 @@ async def publish(store: Store, found: Sequence[Found], *, now: Instant) -> tupl
     async with reached(), store.write() as connection:
         await store.publication_lock(connection)
         present = await generations(connection, {item.org_id for item in found})
+        found = await _lifted(connection, found, present)
         held = await _held(connection, {key_of(item) for item in found if item.org_id in present})
         planned = plan(found, present, held, now=now)
         await _forget(connection, planned, held)
         await _carry_out(store, connection, planned)
     return planned.outcomes
+
+
+async def _lifted(connection: AsyncConnection, found: Sequence[Found], present: Mapping[str, int]) -> Sequence[Found]:
+    """Return the batch, erasures of an older generation as of the present one.
+
+    One from before an org left says nothing of it, connected anew: its mailboxes are counted from the beginning.
+    """
+    older = {item.org_id for item in found if is_erasure(item) and item.generation < present.get(item.org_id, 0)}
+    if not older:
+        return found
+    query = select(purges.c.org_id, func.max(purges.c.generation).label("last")).group_by(purges.c.org_id)
+    rows = await connection.execute(query.where(purges.c.org_id.in_(sorted(older))))
+    left = {row.org_id: row.last for row in rows}
+    return [
+        replace(item, generation=max(item.generation, present[item.org_id]))
+        if item.org_id in older and is_erasure(item) and item.generation > left.get(item.org_id, 0)
+        else item
+        for item in found
+    ]
 
 
 async def _held(connection: AsyncConnection, keys: set[Key]) -> dict[Key, Timeline]:

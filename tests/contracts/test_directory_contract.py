@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import insert, select, update
 
 from services.fetcher import census, due, leaving, runs
@@ -152,9 +153,11 @@ async def test_who_stays_after_all_is_free_and_due_again(store: Store) -> None:
     assert await leaving.leavers(store, seen("run3"), 10) == []
 
 
-async def test_a_mark_binds_no_reading_of_a_later_generation(store: Store) -> None:
+async def test_a_mark_binds_no_reading_of_a_later_generation_that_has_found_the_mailbox(store: Store) -> None:
     await put(store)
     await leaving.mark(store, seen("run2"), [verdict(1, **GUEST)])
+    assert await claim(store, generation=2) is Claimed.NOT_READ
+    await census.record(store, replace(seen("run3"), generation=2), [verdict(1)])
     assert isinstance(await claim(store, generation=2), Row)
 
 

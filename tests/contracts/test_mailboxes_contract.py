@@ -70,6 +70,18 @@ async def all_rows(store: Store) -> dict[str, Any]:
         return {row.mailbox_id: row for row in await connection.execute(select(mailboxes))}
 
 
+async def test_pages_that_find_the_same_newcomers_in_another_order_do_not_block_each_other(store: Store) -> None:
+    found = [verdict(number) for number in range(150)]
+    members = [(each.mailbox_id, each.address) for each in reversed(found)]
+    async with asyncio.timeout(20):
+        await asyncio.gather(
+            census.record(store, seen(), found),
+            census.mark_scope(store, seen("run2"), members),
+            census.record(store, seen("run3"), found[::-1]),
+        )
+    assert len(await all_rows(store)) == len(found)
+
+
 async def test_a_claim_is_granted_once(store: Store) -> None:
     table = Mailboxes(store)
     await census.record(store, seen(), [verdict(1)])

@@ -1,7 +1,9 @@
 """What is kept of subscriptions behaves alike on SQLite and PostgreSQL, with several replicas at work."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,15 +12,22 @@ from msgspec.structs import replace
 from sqlalchemy import insert, update
 
 from services.fetcher import due, plans, purging, subscriptions, wanting
+from services.fetcher.context import Context
 from services.fetcher.due import Claim, Lease
 from services.fetcher.mailboxes import Mailboxes
+from services.fetcher.pacing import ENOUGH
 from services.fetcher.plans import Answer, Row, Step
+from services.fetcher.settings import Settings
+from services.fetcher.subscribing import Keeper
 from services.fetcher.subscriptions import LEASE, Change
+from shared import logs
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy
 from shared.store import Store, open_store
 from shared.tables import orgs
+from shared.vault import Vault, load_vault
 from tests.unit.fetcher.collecting import (
+    Collecting,
     change_mailbox,
     mailbox_rows,
     put_mailbox,
@@ -82,6 +91,45 @@ async def test_exactly_the_mailboxes_that_are_read_are_wanted(store: Store) -> N
     assert await wanting.revise(store, NOW) == 0
 
 
+class Shares(Keeper):
+    """A keeper that only notes who gets how large a share."""
+
+    def __init__(self, context: Context, vault: Vault) -> None:
+        super().__init__(context, Collecting(), vault)  # type: ignore[arg-type]
+        self.shares: dict[str, int] = {}
+
+    async def _kept(self, org_id: str, share: int) -> None:
+        self.shares[org_id] = share
+
+
+async def test_orgs_of_which_nothing_may_be_made_now_take_no_share_from_others(store: Store, tmp_path: Path) -> None:
+    nobody: Any = None
+    context = Context(
+        store=store, mailboxes=Mailboxes(store), tenants=nobody, settings=Settings(), log=logs.get("fetcher")
+    )
+    keeper = Shares(context, load_vault(tmp_path / "keys", create=True))
+    for org_id in (*(f"braked{number:02}" for number in range(30)), "braked-made", "well"):
+        await connect(store, org_id)
+        await put_subscription(store, f"of-{org_id}", org_id=org_id)
+        refused = Answer(status=403)
+        row = Row(org_id=org_id, mailbox_id="m", act_at=NOW)
+        if org_id != "well":
+            keeper._brakes.learn(org_id, [(row, Step.CREATE, refused)] * ENOUGH, NOW)
+    await put_subscription(store, "made", org_id="braked-made", subscription_id="s1", expires_at=ENDS)
+    await keeper._work(NOW)
+    await keeper.idle()
+    assert keeper.shares == {"braked-made": 10, "well": 10}
+
+
+async def test_a_large_org_keeps_no_small_one_from_its_first_subscriptions(store: Store) -> None:
+    for org_id, count in (("org1", 30), ("org2", 2), ("org3", 30)):
+        await connect(store, org_id)
+        await people(store, count, org_id)
+    assert await wanting.want(store, NOW, limit=6) == 6
+    rows = await subscription_rows(store)
+    assert Counter(row.org_id for row in rows.values()) == {"org1": 2, "org2": 2, "org3": 2}
+
+
 async def test_what_is_not_read_any_more_is_not_wanted_and_wanted_again_once_it_is(store: Store) -> None:
     await connect(store)
     for name in ("m1", "m2"):
@@ -106,10 +154,10 @@ async def test_an_org_that_needs_attention_keeps_what_it_has_and_one_that_leaves
     await put_subscription(store, "m1", subscription_id="s1", expires_at=ENDS)
     await change_org(store, state="attention")
     assert await wanting.revise(store, NOW) == 0
-    assert await subscriptions.due_orgs(store, NOW) == []
+    assert await subscriptions.due_orgs(store, NOW) == {}
     await change_org(store, state="disconnecting")
     assert await wanting.revise(store, NOW) == 1
-    assert await subscriptions.due_orgs(store, NOW) == []
+    assert await subscriptions.due_orgs(store, NOW) == {}
 
 
 async def test_with_nowhere_to_send_hints_polling_takes_over(store: Store) -> None:

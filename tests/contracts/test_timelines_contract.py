@@ -21,7 +21,7 @@ from shared.contracts.public import AvailabilityUpdated, MailboxRemoved
 from shared.contracts.values import DAY, Bucket, Coverage, Window
 from shared.errors import Retry
 from shared.store import Store, open_store
-from shared.tables import timelines, updates
+from shared.tables import purges, timelines, updates
 from tests.unit.publisher.readings import (
     MONDAY,
     WINDOW,
@@ -226,6 +226,17 @@ async def test_a_mailbox_is_erased_whatever_generation_has_come_since(store: Sto
     grave = await held(store)
     assert (grave.address, grave.generation, grave.erased) == ("", 3, True)
     assert await put(store, erased(version=2)) == (OUTDATED,)
+
+
+async def test_an_erasure_from_before_an_org_left_says_nothing_of_it_connected_anew(store: Store) -> None:
+    purge = {"purge_id": "0" * 32, "org_id": "acme", "generation": 2, "actor": "a", "done": "[]", "counts": b"{}"}
+    async with store.write() as connection:
+        await connection.execute(purges.insert().values(**purge, started_at=0, ended_at=1))
+    await connect(store, generation=4)
+    await put(store, snapshot(busy(1, 2), generation=4))
+    assert await put(store, erased(version=9)) == (OTHER,)
+    since = msgspec.structs.replace(erased(version=2), generation=3)
+    assert await put(store, since) == (PUBLISHED,)
 
 
 async def test_no_erasure_of_a_generation_yet_to_come_is_taken(store: Store) -> None:

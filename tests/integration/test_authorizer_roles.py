@@ -10,6 +10,11 @@ from sqlalchemy.exc import ProgrammingError
 from services.authorizer import audit, due, leaving, orgs, requests, verdicts
 from services.authorizer.purging import SERVICES as ASKED
 from services.authorizer.purging import Ask, Close
+from services.publisher import consumers, relay, retention
+from services.publisher.departure import depart
+from services.publisher.plan import Outcome
+from services.publisher.standing import org_status
+from services.publisher.timelines import publish
 from shared.connections import credential_of
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Detail, Policy
@@ -21,6 +26,7 @@ from shared.vault import Vault
 from tests.servers import execute
 from tests.unit.authorizer.acting import NOW, all_answer, connect, emptied, fill
 from tests.unit.authorizer.authorizer_fakes import times
+from tests.unit.publisher import readings
 
 ROLES = Path(__file__).parents[2] / "deploy" / "postgres" / "roles.sql"
 SERVICES = ("authorizer", "fetcher", "publisher")
@@ -110,6 +116,31 @@ async def test_no_role_may_change_the_schema_or_log_in_by_itself(owner: Store) -
             assert not (await reading.execute(create, role)).scalar_one()
             super_ = text("SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = :role")
             assert not (await reading.execute(super_, role)).scalar_one()
+
+
+@pytest.fixture
+async def publishing(granted: str) -> AsyncIterator[Store]:
+    """The publisher's own view of the database."""
+    execute(granted, "ALTER ROLE busyline_publisher LOGIN PASSWORD 'for-this-test'")
+    store = open_store(f"postgresql://busyline_publisher:for-this-test@{granted.rpartition('@')[2]}")
+    yield store
+    await store.close()
+    execute(granted, "ALTER ROLE busyline_publisher NOLOGIN PASSWORD NULL")
+
+
+async def test_the_publishers_role_is_enough_for_all_it_does(publishing: Store, owner: Store) -> None:
+    await readings.connect(owner)
+    shown = readings.snapshot(readings.busy(1, 2), events=(readings.event(1, 2),))
+    assert await publish(publishing, [shown], now=NOW) == (Outcome.PUBLISHED,)
+    await readings.connect(owner, generation=2)
+    assert await publish(publishing, [readings.erased(version=2)], now=NOW) == (Outcome.PUBLISHED,)
+    await consumers.add(publishing, "crm", ["acme"], now=NOW)
+    assert await org_status(publishing, "acme") is not None
+    await relay.begin(publishing)
+    assert await retention.forget_old(publishing, before=NOW + 1) == 0
+    await readings.connect(owner, generation=3, state="disconnecting")
+    assert (await depart(publishing, "acme", 3, now=NOW))["timelines"] == 1
+    assert [known.orgs for known in await consumers.listed(publishing)] == [()]
 
 
 @pytest.fixture

@@ -245,6 +245,20 @@ async def test_a_change_that_is_not_confirmed_is_none(operator: Operator) -> Non
     assert "there is no org" in await operator.fails("policy", "preview", "other")
 
 
+async def test_what_a_later_word_outdoes_is_not_said_to_be_done(
+    store: Store, operator: Operator, tmp_path: Path
+) -> None:
+    later = {"requested_at": clock.now() + 3600, "policy_at": clock.now() + 3600}  # by a clock ahead of this one
+    async with store.write() as writing:
+        await writing.execute(update(tables.orgs).values(**later))
+    assert "nothing was changed" in await operator.fails("policy", "set", "acme", "--show-free", "--yes")
+    load_vault(tmp_path / "keys", create=True)
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    words = ("--tenant", "contoso.example", "--client-id", "app", "--client-secret-file", str(secret))
+    assert "nothing was changed" in await operator.fails("connect", "acme", *words)
+
+
 # -- mailboxes ----------------------------------------------------------------------------------------------------
 
 

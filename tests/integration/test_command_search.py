@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -160,6 +161,17 @@ async def test_the_files_are_left_as_they_were(embedded: Store, sqlite_url: str)
     before = [file.read_bytes() for file in files]
     in_files(sqlite_url)
     assert [file.read_bytes() for file in files] == before
+
+
+async def test_a_large_database_is_not_taken_into_memory_to_be_searched(embedded: Store, sqlite_url: str) -> None:
+    async with embedded.write() as writing:
+        await writing.execute(text("CREATE TABLE large AS SELECT zeroblob(64000000) AS zeros"))
+    tracemalloc.start()
+    try:
+        in_files(sqlite_url)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # -- queues -------------------------------------------------------------------------------------------------------

@@ -215,6 +215,26 @@ async def test_a_stricter_policy_takes_excluded_people_back_and_reads_the_rest_a
     assert {each.generation for each in known.snapshots} | {each.generation for each in known.unreadable} == {2}
 
 
+@pytest.mark.parametrize("live", [True, False])
+async def test_nobody_is_read_under_a_new_policy_before_the_directory_was_searched_under_it(
+    sandbox: Sandbox, known: Hearing, live: bool
+) -> None:
+    out, other = readable(sandbox)[:2]
+    rows = await known.rows()
+    await known.change_org(policy=Policy(scope=Scope(exclude=(out,))))
+    for address in (out, other):  # what a notification or a poll asks for meanwhile
+        known.ask(rows[address].mailbox_id, since=clock.now() + 1, live=live)
+    await known.run()
+    assert known.snapshots == []
+    known.enumerate()
+    await known.run()
+    assert addresses(known.snapshots) == readable(sandbox)[1:]
+    assert addresses(known.unreadable) == [out]
+    known.ask(rows[other].mailbox_id, since=clock.now() + 1, live=live)
+    await known.run()
+    assert addresses(known.snapshots).count(other) == 2
+
+
 async def test_what_was_asked_under_an_older_generation_is_not_read(sandbox: Sandbox, known: Hearing) -> None:
     row = (await known.rows())[readable(sandbox)[0]]
     known.ask(row.mailbox_id, since=clock.now() + 1)

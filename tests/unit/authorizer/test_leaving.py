@@ -163,9 +163,22 @@ async def test_it_is_closed_only_once_the_database_holds_nothing_more(both: Stor
     await connect(both)
     await fill(both)
     await all_answer(both, await left(both))
-    assert await leaving.next_step(both, await one(both), now=LATER) == Ask(("fetcher", "publisher"))
+    assert await leaving.next_step(both, await one(both), now=LATER) == Ask(("publisher", "fetcher"))
     await emptied(both)
     assert await leaving.next_step(both, await one(both), now=LATER) == Close()
+
+
+async def test_the_fetcher_is_asked_once_more_without_delay_after_a_service_that_was_late(both: Store) -> None:
+    await connect(both)
+    purge_id = await left(both)
+    assert await leaving.claim(both, await one(both), now=LATER)
+    for service in ("fetcher", "normalizer", "publisher"):
+        assert await leaving.answer(both, OrgPurged(org_id="acme", purge_id=purge_id, service=service))
+    assert await leaving.next_step(both, await one(both), now=LATER) == Ask(("fetcher",))
+    assert await leaving.claim(both, await one(both), now=LATER)
+    assert await leaving.next_step(both, await one(both), now=LATER + 1) == Wait()
+    assert await leaving.answer(both, OrgPurged(org_id="acme", purge_id=purge_id, service="fetcher"))
+    assert await leaving.next_step(both, await one(both), now=LATER + 1) == Close()
 
 
 async def test_an_answer_given_twice_or_too_late_counts_once(both: Store) -> None:

@@ -51,8 +51,8 @@ def test_who_says_that_nothing_is_left_while_there_is_is_asked_again() -> None:
 def test_the_fetcher_is_asked_once_more_at_once_when_another_answers_after_it() -> None:
     """Until it answered a service may have parked letters, and the fetcher alone forgets those."""
     early = answered(answered(replace(BEGUN, asked_at=NOW), "fetcher", {}), "publisher", {})
-    assert early.done == ("publisher",)
-    late = answered(replace(early, asked_at=NOW), "normalizer", {})
+    assert step(early, left={}, now=NOW + ASK_AGAIN) == Ask(("normalizer",))
+    late = answered(early, "normalizer", {})
     assert step(late, left={}, now=NOW) == Ask(("fetcher",))
     assert step(replace(late, asked_at=NOW), left={}, now=NOW + 1) == Wait()
     assert step(answered(late, "fetcher", {}), left={}, now=NOW) == Close()

@@ -40,6 +40,12 @@ def test_a_free_mailbox_is_claimed_and_its_version_rises() -> None:
     assert (taken.version, taken.lease_id, taken.lease_until) == (8, "2:m1", NOW + 600)
 
 
+@pytest.mark.parametrize("due_at", [NOW - 5, NOW + 21_600])
+def test_a_reading_that_never_ends_is_made_up_for_when_its_lease_does(due_at: int) -> None:
+    assert claimed(row(due_at=due_at), hint(MINE, NOW * 1000)).due_at == NOW + 600
+    assert claimed(row(due_at=None), hint(MINE, NOW * 1000)).due_at is None
+
+
 def test_a_mailbox_nobody_knows_is_not_claimed() -> None:
     assert due.claim(None, wish()).answer is Claimed.UNKNOWN
 
@@ -82,13 +88,13 @@ def test_no_time_answers_a_hint() -> None:
 
 def test_what_a_later_generation_found_is_not_read_under_an_older_one() -> None:
     found = row(generation=3, dirty=True, due_at=NOW)
-    assert due.claim(found, hint(MINE, NOW * 1000)) == Change(row=None, answer=Claimed.ANSWERED)
-    assert due.claim(found, wish(since=NOW + 9)) == Change(row=None, answer=Claimed.ANSWERED)
+    assert due.claim(found, hint(MINE, NOW * 1000)) == Change(row=None, answer=Claimed.NOT_READ)
+    assert due.claim(found, wish(since=NOW + 9)) == Change(row=None, answer=Claimed.NOT_READ)
 
 
 def test_what_the_generation_has_not_found_yet_is_not_read_under_it() -> None:
     before = row(generation=1, read_at=NOW - 9, read_generation=1)
-    assert due.claim(before, hint(MINE, NOW * 1000)) == Change(row=None, answer=Claimed.ANSWERED)
+    assert due.claim(before, hint(MINE, NOW * 1000)) == Change(row=None, answer=Claimed.NOT_READ)
 
 
 def test_a_hint_too_soon_waits_out_the_spacing_and_the_next_ones_rely_on_it() -> None:

@@ -41,8 +41,9 @@ PATH = "/graph/notifications"
 class Listener:
     """Two orgs with two mailboxes each, subscribed, and the listener on a port."""
 
-    def __init__(self, store: Store, vault: Vault, http: aiohttp.ClientSession) -> None:
-        self.store = store
+    def __init__(self, context: Context, vault: Vault, http: aiohttp.ClientSession) -> None:
+        self.context = context
+        self.store = context.store
         self.vault = vault
         self.http = http
         self.broker = Collecting()
@@ -87,7 +88,14 @@ async def change_org(store: Store, org_id: str, **fields: Any) -> None:
 async def listener(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Listener]:
     store, vault, tokens = open_store(sqlite_url), load_vault(tmp_path / "keys", create=True), Tokens()
     async with aiohttp.ClientSession() as http:
-        listener = Listener(store, vault, http)
+        context = Context(
+            store=store,
+            mailboxes=Mailboxes(store),
+            tenants=Tenants(Access(store=store, vault=vault, tokens=tokens, session=http)),
+            settings=Settings(notify_url=f"https://busyline.example{PATH}"),
+            log=logs.get("fetcher"),
+        )
+        listener = Listener(context, vault, http)
         for org_id, names in {"org1": ("m1", "m2"), "org2": ("m3", "m4")}.items():
             await connect(store, org_id)
             for name in names:
@@ -96,13 +104,6 @@ async def listener(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Listener]:
                 await put_subscription(
                     store, name, org_id=org_id, subscription_id=f"s-{name}", expires_at=ends, act_at=ends
                 )
-        context = Context(
-            store=store,
-            mailboxes=Mailboxes(store),
-            tenants=Tenants(Access(store=store, vault=vault, tokens=tokens, session=http)),
-            settings=Settings(notify_url=f"https://busyline.example{PATH}"),
-            log=logs.get("fetcher"),
-        )
         async with served_notifications(context, listener.broker, listener.health, vault=vault) as port:
             listener.url = f"http://127.0.0.1:{port}{PATH}"
             yield listener
@@ -261,6 +262,18 @@ async def test_a_body_that_does_not_come_is_not_waited_for(listener: Listener, m
     answer = await asyncio.wait_for(reader.readline(), 5)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("sent", ["", f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Slow: ", f"GET {PATH} HTTP/1.1\r\n\r\n"])
+async def test_who_sends_no_request_or_no_further_one_is_not_waited_for(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    monkeypatch.setattr("services.fetcher.listening.IDLE_SECONDS", 0.2)
+    async with served_notifications(listener.context, listener.broker, Health(), vault=listener.vault) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent.encode())
+        await asyncio.wait_for(reader.read(), 5)  # to its end
+        writer.close()
 
 
 async def test_readiness_names_the_listener(listener: Listener) -> None:

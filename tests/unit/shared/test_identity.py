@@ -18,6 +18,7 @@ from shared import clock, identity
 from shared.clouds import Cloud, cloud
 from shared.identity import GraphCredential, IdentityError, Tokens
 from tests.unit.shared.entra_fake import EntraFake, issued, refused
+from tests.waiting import until
 
 SECRET = GraphCredential(client_id="app-1", client_secret="canary-secret")
 
@@ -112,6 +113,20 @@ async def test_a_forgotten_token_is_asked_for_again(
 ) -> None:
     monkeypatch.setattr(identity, "SETTLED", 0.0)
     await ask(tokens, entra)
+    entra.token = lambda _: issued("token-2")
+    tokens.forget(tenant_id=entra.tenant, cloud=at(entra), credential=SECRET)
+    assert await ask(tokens, entra) == "token-2"
+
+
+async def test_a_token_that_msal_had_kept_is_no_new_one_and_is_dropped_when_it_is_rejected(
+    tokens: Tokens, entra: EntraFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "HOLD", 0.0)  # held by msal alone
+    monkeypatch.setattr(identity, "SETTLED", 0.1)
+    await ask(tokens, entra)
+    loop, issued_at = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+    await until(lambda: loop.time() - issued_at > identity.SETTLED)
+    assert (await ask(tokens, entra), len(entra.asked)) == ("token-1", 1)
     entra.token = lambda _: issued("token-2")
     tokens.forget(tenant_id=entra.tenant, cloud=at(entra), credential=SECRET)
     assert await ask(tokens, entra) == "token-2"
