@@ -18,7 +18,7 @@ from shared.contracts.values import Bucket, Generation, Instant
 from shared.store import Store
 from shared.tables import mailboxes, orgs, subscriptions
 
-LEASE: Final = 240  # seconds; longer than any call to Microsoft lasts
+LEASE: Final = 600  # seconds; longer than a call to Microsoft lasts, on replicas whose clocks are five minutes apart
 AT_ONCE: Final = 200  # rows in one statement; old builds of SQLite bind 999 values
 
 _NAMES: Final = (

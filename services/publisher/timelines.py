@@ -73,7 +73,8 @@ async def _forget(connection: AsyncConnection, planned: Plan, held: dict[Key, Ti
     """Delete what was told before and must not be told any more, nor kept.
 
     Of a mailbox that left a late consumer hears only that; of an erased one no earlier removal stays either, for it
-    names the address. What an older generation told the policy may forbid now.
+    names the address. One that was renamed is told whole anew, so nothing under its old address stays. What an older
+    generation told the policy may forbid now.
     """
     keys: dict[Delete, list[dict[str, Any]]] = {_EVERYTHING: [], _CHANGES: [], _OLDER: []}
     for timeline in planned.timelines:
@@ -81,6 +82,8 @@ async def _forget(connection: AsyncConnection, planned: Plan, held: dict[Key, Ti
         old = held.get((timeline.org_id, timeline.mailbox_id))
         if timeline.gone:
             keys[_EVERYTHING if timeline.erased else _CHANGES].append(key)
+        elif old is not None and old.address != timeline.address:
+            keys[_CHANGES].append(key)
         elif old is not None and old.generation < timeline.generation:
             keys[_OLDER].append({**key, "k_generation": timeline.generation})
     for statement, rows in keys.items():

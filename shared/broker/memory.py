@@ -89,7 +89,7 @@ class Consumption:
     def settle(self, taken: Taken) -> None:
         """Acknowledge, which frees a place for the next."""
         taken.source.settle(taken)
-        self._wake()
+        self._loop.call_soon(self._wake)  # after the source has told its channel, which it does on the next turn
 
     def release(self, taken: Taken) -> None:
         """Put a delivery back into its queue."""

@@ -91,6 +91,17 @@ async def test_exactly_the_mailboxes_that_are_read_are_wanted(store: Store) -> N
     assert await wanting.revise(store, NOW) == 0
 
 
+@pytest.mark.parametrize("ahead", [-300, 300])
+async def test_what_one_replica_has_in_hand_another_leaves_alone_though_their_clocks_differ(
+    store: Store, ahead: int
+) -> None:
+    await connect(store)
+    await put_subscription(store, "m1", act_at=NOW - 600)
+    assert len(await subscriptions.claim(store, "org1", NOW, limit=5)) == 1
+    assert await subscriptions.claim(store, "org1", NOW + ahead, limit=5) == []
+    assert len(await subscriptions.claim(store, "org1", NOW + LEASE, limit=5)) == 1
+
+
 class Shares(Keeper):
     """A keeper that only notes who gets how large a share."""
 

@@ -18,7 +18,7 @@ from services.publisher.timelines import publish
 from shared.contracts.messages import AvailabilitySnapshot
 from shared.contracts.policy import Policy
 from shared.contracts.public import AvailabilityUpdated, MailboxRemoved
-from shared.contracts.values import DAY, Bucket, Coverage, Window
+from shared.contracts.values import DAY, Bucket, Coverage, Mailbox, Window
 from shared.errors import Retry
 from shared.store import Store, open_store
 from shared.tables import purges, timelines, updates
@@ -160,6 +160,18 @@ async def test_what_an_older_generation_told_of_a_mailbox_is_kept_no_longer_than
         bodies = b"".join((await connection.execute(select(updates.c.body))).scalars())
     assert sorted(kept) == [(1, "mailbox.removed.v1"), *[(2, "availability.updated.v1")] * 2]
     assert b"secret plan" not in bodies
+
+
+async def test_of_a_renamed_mailbox_nothing_under_the_old_address_is_kept(store: Store) -> None:
+    await connect(store)
+    await put(store, snapshot(busy(9, 10)))
+    anew = msgspec.structs.replace(
+        snapshot(busy(9, 10), version=2), mailbox=Mailbox(mailbox_id="m-0001", address="anew@example.com")
+    )
+    await put(store, anew)
+    (told,) = await log(store)
+    assert isinstance(told, AvailabilityUpdated)
+    assert (told.mailbox, told.start, told.end) == ("anew@example.com", told.window.start, told.window.end)
 
 
 async def test_a_mailbox_that_stays_unreadable_is_told_once_until_a_good_reading_heals_it(store: Store) -> None:

@@ -33,7 +33,7 @@ class Schedules(RuleBasedStateMachine):
         self.mailbox.ask(live=live)
 
     @precondition(lambda self: self.mailbox.queue)
-    @rule(number=numbers, skew=st.sampled_from([0, 0, 0, -3000, -400, 400, 3000]))
+    @rule(number=numbers, skew=st.sampled_from([0, 0, 0, -300_000, -3000, -400, 400, 3000, 300_000]))
     def handled(self, number: int, skew: int) -> None:
         held = self._holders()
         before = len(self.mailbox.starts)

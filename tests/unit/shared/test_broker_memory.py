@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import structlog
@@ -122,6 +122,29 @@ async def test_a_halt_names_its_reason_in_the_log(
     with pytest.raises(Halt):
         await handled(opening("memory://"), Halt("key_missing"))
     assert [line["reason"] for line in lines() if line["event"] == "message.handled"] == ["key_missing"]
+
+
+async def test_what_a_handler_sends_to_its_own_queue_is_handled_though_its_only_hand_was_full(
+    opening: Callable[[str], Broker],
+) -> None:
+    broker, stop, handled = opening("memory://"), asyncio.Event(), 0
+
+    async def handle(_: Message, __: Delivery) -> Done:
+        nonlocal handled
+        handled += 1
+        return Done((READ,)) if handled == 1 else Done(commit=_set(stop))
+
+    await broker.publish([READ])
+    consumer = Consumer("fetcher.backfill", handle, in_flight=1)
+    await asyncio.wait_for(broker.run([consumer], service="fetcher", stop=stop), 10)
+    assert handled == 2
+
+
+def _set(stop: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def commit() -> None:
+        stop.set()
+
+    return commit
 
 
 async def test_a_closed_space_forgets(opening: Callable[[str], Broker]) -> None:
