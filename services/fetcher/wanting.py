@@ -3,7 +3,7 @@
 A mailbox that is not read any more loses its own; while its org needs attention it keeps what it has.
 """
 
-from sqlalchemy import BigInteger, and_, exists, func, literal, select, true, update
+from sqlalchemy import BigInteger, and_, case, exists, func, literal, select, true, update
 
 from services.fetcher import plans
 from services.fetcher.subscriptions import AT_ONCE, COLUMNS, KEY, MAILBOX, lock_both, promise, row_of, rows_of
@@ -37,7 +37,8 @@ async def want(store: Store, now: Instant, *, limit: int) -> int:
 async def revise(store: Store, now: Instant, *, nowhere: bool = False) -> int:
     """Take back what is wanted of mailboxes no longer read, want it again where they are; return how many, a page.
 
-    With `nowhere` to send hints to, everything is taken back.
+    With `nowhere` to send hints to, everything is taken back. One that still stands as it is wanted again is announced
+    like a new one: what Microsoft said of it meanwhile was not believed.
     """
     read = exists().where(
         MAILBOX,
@@ -54,7 +55,9 @@ async def revise(store: Store, now: Instant, *, nowhere: bool = False) -> int:
     changed = update(subscriptions).where(KEY.in_(keys), outdated)
     async with store.write() as connection:
         await lock_both(store, connection, keys)
-        await connection.execute(changed.values(wanted=~subscriptions.c.wanted, act_at=now))
+        stands = and_(~subscriptions.c.wanted, subscriptions.c.subscription_id.is_not(None))
+        reason = case((stands, plans.GAP), else_=subscriptions.c.reason)
+        await connection.execute(changed.values(wanted=~subscriptions.c.wanted, act_at=now, reason=reason))
         rows = await rows_of(connection, keys)
         await promise(connection, {(row.org_id, row.mailbox_id): plans.hints_until(row, now) for row in rows}, now)
     return len(keys)

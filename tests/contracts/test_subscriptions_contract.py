@@ -154,7 +154,9 @@ async def test_what_is_not_read_any_more_is_not_wanted_and_wanted_again_once_it_
     assert (gone.subscribed_until, gone.due_at) == (None, None)
     await change_mailbox(store, "m1", bucket="active", due_at=ENDS)
     assert await wanting.revise(store, NOW) == 1
-    assert (await subscription_rows(store))["m1"].wanted
+    [again] = [each for each in await subscriptions.of_org(store, "org1") if each.mailbox_id == "m1"]
+    assert again.wanted
+    assert plans.plan(again, NOW) is Step.ANNOUNCE, "it may have changed while its notifications were not believed"
     assert (await mailbox_rows(store))["m1"].subscribed_until == ENDS
     assert await wanting.revise(store, NOW) == 0
 

@@ -264,7 +264,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for(listener: Listener, m
     assert answer.startswith(b"HTTP/1.1 408")
 
 
-@pytest.mark.parametrize("sent", ["", f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Slow: ", f"GET {PATH} HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent", ["", f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Slow: ", f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
 async def test_who_sends_no_request_or_no_further_one_is_not_waited_for(
     listener: Listener, monkeypatch: pytest.MonkeyPatch, sent: str
 ) -> None:
