@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, case, func, literal, not_, null, or_, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fetcher.directory import ERASED, Known, Verdict
 from services.fetcher.mailboxes import lock
+from shared.connections import IN_FORCE
 from shared.contracts.values import Bucket, Generation, Instant, Kind
 from shared.store import Store
-from shared.tables import mailboxes
+from shared.tables import mailboxes, orgs
 
 AT_ONCE: Final = 200  # rows in one statement; old builds of SQLite bind 999 values
 
@@ -57,6 +59,8 @@ async def record(store: Store, seen: Seen, verdicts: Sequence[Verdict]) -> None:
         return
     statement = _upsert(store, seen)
     async with store.write() as connection:
+        if not await _stays(connection, seen.org_id):
+            return
         await lock(store, connection, [(seen.org_id, verdict.mailbox_id) for verdict in verdicts])
         for part in _parts(sorted(verdicts, key=lambda verdict: verdict.mailbox_id)):  # new rows have an order, too
             await connection.execute(statement, [_record(seen, verdict) for verdict in part])
@@ -103,6 +107,8 @@ async def mark_scope(store: Store, seen: Seen, members: Sequence[tuple[str, str]
         index_elements=["org_id", "mailbox_id"], set_={"scope_run": insert.excluded.scope_run}
     )
     async with store.write() as connection:
+        if not await _stays(connection, seen.org_id):
+            return
         await lock(store, connection, [(seen.org_id, mailbox_id) for mailbox_id, _ in members])
         for part in _parts(sorted(members)):
             rows = [
@@ -191,3 +197,9 @@ def _record(seen: Seen, verdict: Verdict) -> dict[str, Any]:
 
 def _parts(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
+
+
+async def _stays(connection: AsyncConnection, org_id: str) -> bool:
+    """Say whether the org is here to stay: a page in hand while it left must not bring addresses back."""
+    found = select(orgs.c.org_id).where(orgs.c.org_id == org_id, orgs.c.state.in_(IN_FORCE))
+    return (await connection.execute(found)).first() is not None

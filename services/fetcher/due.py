@@ -141,7 +141,7 @@ def _answers(row: Row, wish: Claim) -> bool:
         return wish.since == MARKED and not row.dirty
     if row.bucket is not Bucket.ACTIVE or row.read_generation != wish.lease.generation:
         return False
-    return row.read_at is not None and row.read_at >= wish.since
+    return row.read_at is not None and wish.since <= row.read_at <= wish.now  # a clock ahead of ours answers nothing
 
 
 def _held_until(row: Row, lease: Lease, now: Instant) -> Instant | None:

@@ -15,7 +15,7 @@ from services.fetcher.context import Context
 from services.fetcher.plans import ENDED, Answer
 from shared import connections
 from shared.broker import Broker, Delivery, Done
-from shared.connections import DISCONNECTING, Connected
+from shared.connections import DISCONNECTING, IN_FORCE, Connected
 from shared.contracts.messages import OrgPurge, OrgPurged
 from shared.errors import Retry
 from shared.graph import GraphClient, GraphError
@@ -39,8 +39,10 @@ async def purge(context: Context, broker: Broker, message: OrgPurge, _delivery: 
     org = await connections.connected(context.store, message.org_id)
     if org is not None and org.generation > message.generation:  # it is connected anew: what it has now stays
         return _answered(message, Counter())
-    if org is not None and org.state != DISCONNECTING:
+    if org is not None and org.state in IN_FORCE:
         raise Retry("not_disconnecting", after=2.0)
+    if org is not None and org.state != DISCONNECTING:  # it is asked for anew: what there was is gone
+        return _answered(message, Counter())
     counts = await _at_microsoft(context, org) if org is not None else Counter[str]()
     for _ in range(PASSES):
         gone = await _here(context.store, message.org_id)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from services.fetcher import census, due, leaving, runs
 from services.fetcher.census import Seen
@@ -29,6 +29,7 @@ GUEST = {"bucket": Bucket.GUEST, "reason": "guest"}
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
     opened = open_store(store_url)
+    await connect(opened)
     yield opened
     await opened.close()
 
@@ -67,7 +68,22 @@ async def connect(store: Store, state: str = "connected") -> None:
         "policy": msgspec.json.encode(Policy()),
     }
     async with store.write() as connection:
+        await connection.execute(delete(orgs))
         await connection.execute(insert(orgs).values(values))
+
+
+async def gone(store: Store, state: str | None) -> None:
+    async with store.write() as connection:
+        await connection.execute(delete(orgs) if state is None else update(orgs).values(state=state))
+
+
+@pytest.mark.parametrize("state", [None, "disconnecting", "requested"], ids=["purged", "leaving", "asked for anew"])
+async def test_a_page_in_hand_while_its_org_left_brings_no_address_back(store: Store, state: str | None) -> None:
+    await gone(store, state)
+    await census.record(store, seen(), [verdict(1)])
+    await census.mark_scope(store, seen(), [("id-2", "person2@example.org")])
+    async with store.read() as connection:
+        assert (await connection.execute(select(mailboxes))).all() == []
 
 
 async def enumeration(store: Store) -> Any:
@@ -258,8 +274,7 @@ async def test_a_pause_before_the_first_enumeration_holds_and_outlives_its_begin
 
 @pytest.mark.parametrize("state", ["disconnecting", None])
 async def test_an_org_that_is_gone_or_going_gets_no_row_by_a_pause_or_a_doubt(store: Store, state: str | None) -> None:
-    if state:
-        await connect(store, state)
+    await gone(store, state)
     await runs.pause(store, "org1", until=NOW + 60)
     assert not await runs.doubt(store, "org1", now=NOW)
     assert await enumeration(store) is None

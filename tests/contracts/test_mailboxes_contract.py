@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 
 from services.fetcher import census, due, endings, runs
 from services.fetcher import mailboxes as known_mailboxes
@@ -29,6 +29,8 @@ LEASE = Lease(generation=1, message_id="m1")
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
     opened = open_store(store_url)
+    for org_id in ("org1", "org2"):
+        await connect(opened, org_id)
     yield opened
     await opened.close()
 
@@ -57,6 +59,7 @@ async def connect(store: Store, org_id: str = "org1", generation: int = 1, state
         "policy": msgspec.json.encode(Policy()),
     }
     async with store.write() as connection:
+        await connection.execute(delete(orgs).where(orgs.c.org_id == org_id))
         await connection.execute(insert(orgs).values(row))
 
 

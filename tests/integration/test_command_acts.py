@@ -413,6 +413,7 @@ async def test_watching_leaves_out_what_older_generations_told(
 
     await until(told)
     watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
     assert "told1@" not in said
     assert "a@x" in said
 

@@ -288,10 +288,9 @@ async def test_a_live_update_does_not_wait_for_others_to_be_told_with_it(
     monkeypatch.setattr(relaying, "LINGER", 60.0)
     monkeypatch.setattr(relaying, "POLL", 60.0)
     exchange, bell, stop, health = Exchange(), Bell(), asyncio.Event(), Health()
-    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, bell=bell, stop=stop))
     await fill(store, 1)
-    bell.ring(hurry=True)
-    await until(exchange, 1)
+    running = asyncio.create_task(relay(store, exchange.as_broker(), health=health, bell=bell, stop=stop))
+    await until(exchange, 1)  # found without a bell
     await fill(store, 1, first=1)
     bell.ring()
     await asyncio.wait({running}, timeout=0.2)
