@@ -97,9 +97,9 @@ async def next_step(store: Store, purge: Purge, *, now: Instant) -> purging.Ask 
 
 
 async def claim(store: Store, purge: Purge, *, now: Instant) -> bool:
-    """Take it on to ask the services this time; False where another process did, or it has ended."""
+    """Take it on to ask the services this time; False where another process did, one answered since, or it ended."""
     seen = purges.c.asked_at.is_(None) if purge.asked_at is None else purges.c.asked_at == purge.asked_at
-    mine = (purges.c.purge_id == purge.purge_id, purges.c.ended_at.is_(None), seen)
+    mine = (purges.c.purge_id == purge.purge_id, purges.c.ended_at.is_(None), purges.c.done == _done(purge), seen)
     async with store.write() as writing:
         return bool((await writing.execute(update(purges).where(*mine).values(asked_at=now))).rowcount)
 
@@ -162,9 +162,13 @@ async def _forget(store: Store, purge: Purge) -> None:
 
 
 async def _store(writing: AsyncConnection, purge: Purge) -> None:
-    told = {"done": msgspec.json.encode(purge.done).decode(), "counts": msgspec.json.encode(purge.counts)}
+    told = {"done": _done(purge), "counts": msgspec.json.encode(purge.counts)}
     here = update(purges).where(purges.c.purge_id == purge.purge_id)
     await writing.execute(here.values(**told, asked_at=purge.asked_at))
+
+
+def _done(purge: Purge) -> str:
+    return msgspec.json.encode(purge.done).decode()
 
 
 async def latest(connection: AsyncConnection, org_id: str) -> Purge | None:
