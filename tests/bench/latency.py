@@ -106,6 +106,7 @@ async def subscribed(fleet: Fleet, microsoft: SandboxProcess, org_id: str, *, te
     read = time.perf_counter() - began
     while await microsoft.subscriptions(tenant) < count:
         await asyncio.sleep(0.5)
+    await fleet.quiet()
     await fleet.relayed()
     print(f"read in {read:.1f} s, subscribed in {time.perf_counter() - began:.1f} s")
 

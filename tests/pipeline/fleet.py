@@ -160,6 +160,27 @@ class Fleet:
                 while not await _is_ready(session, port):
                     await asyncio.sleep(0.05)
 
+    async def quiet(self, *, within: float = 120) -> None:
+        """Wait until nobody reads and no hint waits: what subscribing made necessary is done."""
+        store = open_store(self.deployment.database_url.reveal())
+        broker = open_broker(self.deployment.broker_url.reveal())
+        end, quiet = time.monotonic() + within, 0
+        busy = text("SELECT count(*) FROM mailboxes WHERE lease_id IS NOT NULL OR dirty")
+        gaps = text("SELECT count(*) FROM subscriptions WHERE reason = 'gap' OR subscription_id IS NULL")
+        try:
+            while time.monotonic() < end:
+                waiting = await broker.depth("fetcher.live")
+                async with store.read() as connection:
+                    waiting += sum([(await connection.execute(query)).scalar_one() for query in (gaps, busy)])
+                quiet = quiet + 1 if not waiting else 0
+                if quiet == 10:  # in a row: a hint may be between queue and table
+                    return
+                await asyncio.sleep(0.1)
+        finally:
+            await broker.close()
+            await store.close()
+        raise AssertionError(f"not quiet after {within} s")
+
     async def relayed(self, *, within: float = 120) -> None:
         """Wait until every update of the log has been announced."""
         store = open_store(self.deployment.database_url.reveal())
