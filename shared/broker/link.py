@@ -11,7 +11,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from shared.broker.address import Address
 from shared.broker.declare import HEARTBEAT
-from shared.broker.wire import Letter
+from shared.broker.wire import Letter, Taken
 from shared.errors import Halt
 
 _PATIENCE = 20.0  # seconds for any answer
@@ -125,6 +125,22 @@ async def ask(channel: Any, method: Callable[..., object], **arguments: object) 
     channel.add_on_close_callback(on_end)
     method(callback=partial(_resolve, answered), **arguments)
     return await asyncio.wait_for(answered, _PATIENCE)
+
+
+def taken(queue: str, delivery: tuple[Any, Any, bytes], source: Any) -> Taken:
+    """Return what pika delivered of a queue (method, properties, body) as the loop knows it."""
+    method, properties, body = delivery
+    return Taken(
+        queue=queue,
+        body=body,
+        headers=properties.headers or {},
+        message_id=properties.message_id or "",
+        message_type=properties.type or "",
+        timestamp=properties.timestamp or 0,
+        redelivered=method.redelivered,
+        tag=method.delivery_tag,
+        source=source,
+    )
 
 
 async def depth(channel: Any, queue: str) -> int:

@@ -106,17 +106,7 @@ class _Browser:
         if len(answer) == 1:  # GetEmpty
             return None
         _, method, properties, body = answer
-        return Taken(
-            queue=self._queue,
-            body=body,
-            headers=properties.headers or {},
-            message_id=properties.message_id or "",
-            message_type=properties.type or "",
-            timestamp=properties.timestamp or 0,
-            redelivered=method.redelivered,
-            tag=method.delivery_tag,
-            source=self,
-        )
+        return link.taken(self._queue, (method, properties, body), self)
 
     def settle(self, taken: Taken) -> None:
         self._channel.basic_ack(taken.tag)

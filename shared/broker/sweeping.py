@@ -74,17 +74,7 @@ class _Sweep:
         self.left -= 1
         if self.left < 0:
             return
-        taken = Taken(
-            queue=self.queue,
-            body=body,
-            headers=properties.headers or {},
-            message_id=properties.message_id or "",
-            message_type=properties.type or "",
-            timestamp=properties.timestamp or 0,
-            redelivered=method.redelivered,
-            tag=method.delivery_tag,
-            source=None,
-        )
+        taken = link.taken(self.queue, (method, properties, body), None)
         if self._unwanted(taken.headers):
             self.channel.basic_ack(taken.tag)
             self.removed += 1

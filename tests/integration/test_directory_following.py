@@ -18,7 +18,7 @@ from shared.broker import Outgoing
 from shared.contracts.policy import Policy, Scope
 from shared.contracts.values import Bucket, Kind
 from shared.tables import mailboxes
-from tests.unit.fetcher.desk import Desk, Reach, addresses, opened
+from tests.unit.fetcher.desk import Desk, addresses, opened, reach_of
 
 
 @pytest.fixture
@@ -26,16 +26,6 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     started = await start(SandboxOptions(folder=tmp_path / "sandbox", mailboxes=8, events=3))
     yield started
     await started.stop()
-
-
-def reach_of(sandbox: Sandbox) -> Reach:
-    return Reach(
-        url=sandbox.url,
-        ca_file=str(sandbox.ca_file),
-        tenant_id=sandbox.tenant_id,
-        client_id=sandbox.client_id,
-        client_secret=sandbox.client_secret,
-    )
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from shared import clock
 from shared.contracts.messages import MailboxUnreadable
 from shared.contracts.policy import Policy, Scope
 from shared.errors import Retry
-from tests.unit.fetcher.desk import Desk, Reach, addresses, opened
+from tests.unit.fetcher.desk import Desk, addresses, opened, reach_of
 
 
 @pytest.fixture
@@ -23,16 +23,6 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     started = await start(SandboxOptions(folder=tmp_path / "sandbox", mailboxes=20, events=1, others=False))
     yield started
     await started.stop()
-
-
-def reach_of(sandbox: Sandbox) -> Reach:
-    return Reach(
-        url=sandbox.url,
-        ca_file=str(sandbox.ca_file),
-        tenant_id=sandbox.tenant_id,
-        client_id=sandbox.client_id,
-        client_secret=sandbox.client_secret,
-    )
 
 
 @pytest.fixture

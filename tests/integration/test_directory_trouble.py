@@ -26,7 +26,7 @@ from shared.errors import Retry
 from shared.identity import Tokens
 from shared.store import open_store
 from shared.tables import enumerations, mailboxes, orgs
-from tests.unit.fetcher.desk import Desk, Reach, opened
+from tests.unit.fetcher.desk import Desk, opened, reach_of
 
 
 @pytest.fixture
@@ -44,13 +44,7 @@ async def sandbox(tmp_path: Path, people: int) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def known(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
     """A desk whose mailboxes are found and read once."""
-    reach = Reach(
-        url=sandbox.url,
-        ca_file=str(sandbox.ca_file),
-        tenant_id=sandbox.tenant_id,
-        client_id=sandbox.client_id,
-        client_secret=sandbox.client_secret,
-    )
+    reach = reach_of(sandbox)
     async with opened(sqlite_url, reach, tmp_path, settings=Settings(directory_page=5)) as desk:
         desk.enumerate()
         await desk.run()

@@ -21,7 +21,7 @@ from shared.contracts.messages import ConnectionDoubted, Message
 from shared.contracts.policy import Detail, Policy, Scope
 from shared.contracts.values import DAY, Bucket, Window
 from shared.tables import enumerations
-from tests.unit.fetcher.desk import Desk, Reach, addresses, opened
+from tests.unit.fetcher.desk import Desk, addresses, opened, reach_of
 from tests.waiting import until
 
 
@@ -34,16 +34,6 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     started.add_user("denied1@example.org", reach=Reachable.DENIED)
     yield started
     await started.stop()
-
-
-def reach_of(sandbox: Sandbox) -> Reach:
-    return Reach(
-        url=sandbox.url,
-        ca_file=str(sandbox.ca_file),
-        tenant_id=sandbox.tenant_id,
-        client_id=sandbox.client_id,
-        client_secret=sandbox.client_secret,
-    )
 
 
 class Hearing(Desk):

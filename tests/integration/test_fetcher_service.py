@@ -24,7 +24,7 @@ from shared.process import Rim
 from shared.store import open_store
 from shared.tables import mailboxes
 from tests.processes import free_port
-from tests.unit.fetcher.desk import Reach, opened
+from tests.unit.fetcher.desk import Reach, opened, reach_of
 from tests.waiting import until
 
 
@@ -66,13 +66,7 @@ async def test_the_service_finds_reads_polls_follows_hints_and_stops(
     urls: tuple[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     broker_url, store_url = urls
-    reach = Reach(
-        url=sandbox.url,
-        ca_file=str(sandbox.ca_file),
-        tenant_id=sandbox.tenant_id,
-        client_id=sandbox.client_id,
-        client_secret=sandbox.client_secret,
-    )
+    reach = reach_of(sandbox)
     async with opened(store_url, reach, tmp_path):
         pass  # the org is connected, its credential sealed
     deployment = Deployment(

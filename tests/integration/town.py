@@ -22,7 +22,7 @@ from shared.tables import enumerations, orgs
 from shared.vault import Vault, load_vault
 from tests.processes import free_port
 from tests.unit.fetcher.collecting import Collecting, mailbox_rows, put_mailbox, subscription_rows
-from tests.unit.fetcher.desk import Reach, opened
+from tests.unit.fetcher.desk import opened, reach_of
 
 
 class Town:
@@ -69,13 +69,7 @@ async def town(
         folder=folder / "sandbox", mailboxes=mailboxes, events=1, others=False, notification_pause_scale=0.001
     )
     sandbox = await start(options)
-    reach = Reach(
-        url=sandbox.url,
-        ca_file=str(sandbox.ca_file),
-        tenant_id=sandbox.tenant_id,
-        client_id=sandbox.client_id,
-        client_secret=sandbox.client_secret,
-    )
+    reach = reach_of(sandbox)
     chosen = Settings(
         **{"notify_url": address or f"http://127.0.0.1:{port}/graph", "notify_port": port, "subscribe_per_second": 1000}
         | settings

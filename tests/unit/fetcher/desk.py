@@ -11,6 +11,7 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import select, update
 
+from deploy.sandbox import Sandbox
 from services.authorizer import orgs as desk_orgs
 from services.fetcher.connect import Access, Tenants
 from services.fetcher.context import Context
@@ -45,6 +46,17 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     client_id: str
     client_secret: str
+
+
+def reach_of(sandbox: Sandbox) -> Reach:
+    """Return the way to a sandbox in this process."""
+    return Reach(
+        url=sandbox.url,
+        ca_file=str(sandbox.ca_file),
+        tenant_id=sandbox.tenant_id,
+        client_id=sandbox.client_id,
+        client_secret=sandbox.client_secret,
+    )
 
 
 class Desk:
