@@ -59,6 +59,14 @@ class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="https address of the sandbox, which then serves as the cloud named `sandbox`.",
         ),
     ] = ""
+    reach_networks: Annotated[
+        str,
+        Meta(
+            description="Networks (CIDR, separated by commas) that an Exchange server or directory named by an admin"
+            " may lie in although they are loopback or link-local, such as 127.0.0.0/8 for a trial; plain http is"
+            " spoken only there.",
+        ),
+    ] = ""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="How much is logged.")] = "info"
     log_format: Annotated[str, Meta(pattern="^(json|console)$", description="How log lines are written.")] = "json"
     health_host: Annotated[str, Meta(description="Address that /livez and /readyz listen on.")] = "127.0.0.1"

@@ -18,7 +18,8 @@ ALLOWED = frozenset(
         "event", "level", "timestamp", "service",
         "message_id", "message_type", "queue", "outcome", "reason", "where", "attempt", "after", "duration_ms",
         "org_id", "generation", "version", "mailbox_hash", "bucket", "stage", "run", "state",
-        "count", "pages", "status", "position", "address_host", "port", "path",
+        "count", "charged_account", "charged_mailbox", "number",
+        "pages", "status", "position", "address_host", "port", "path",
         "error_type", "error_places", "signal", "engine", "url_scheme",
     }
 )  # fmt: skip

@@ -28,10 +28,11 @@ orgs = Table(
     Column("org_id", Text, primary_key=True),
     Column("generation", BigInteger, nullable=False),
     Column("state", Text, nullable=False),  # requested | connected | attention | refused | disconnecting
-    Column("connection", LargeBinary, nullable=False),  # JSON of GraphConnection
-    Column("tenant_id", Text, nullable=False),  # a tenant belongs to at most one org: see the unique index
+    Column("kind", Text, nullable=False, server_default="graph"),  # of the connection in force: graph | ews
+    Column("connection", LargeBinary, nullable=False),  # JSON of a Connection
+    Column("tenant_id", Text, nullable=False),  # whose calendars they are: a tenant, or ews: and the server's host
     Column("policy", LargeBinary, nullable=False),  # JSON of the Policy asked for; in force once connected
-    Column("asked", LargeBinary),  # JSON of a GraphConnection to be verified while the one above stays in force
+    Column("asked", LargeBinary),  # JSON of a Connection to be verified while the one above stays in force
     Column("reason", Text),  # why it is not connected: a fixed word
     Column("sentence", Text),  # what the admin must do about it
     Column("connected_at", BigInteger),
@@ -121,6 +122,7 @@ mailboxes = Table(
     Column("read_generation", BigInteger),  # the generation that reading was made under
     Column("failures", Integer, nullable=False, default=0),  # in a row
     Column("due_at", BigInteger),  # when it is read next without a hint
+    Column("sync_state", Text),  # Exchange's word for how far its changes were followed when it was read last
     Index("mailboxes_due", "org_id", "due_at"),
     Index("mailboxes_address", "org_id", "address"),
     Index("mailboxes_bucket", "org_id", "bucket"),
@@ -155,6 +157,23 @@ subscriptions = Table(  # one for each mailbox that Microsoft is asked to send h
     Column("failures", Integer, nullable=False),  # in a row
     Column("reason", Text),  # of the last failure: a fixed word
     Index("subscriptions_act", "act_at"),
+)
+
+shares = Table(  # which replicas ask an Exchange server at present: they share what it may be asked at once
+    "shares",
+    metadata,
+    Column("server", Text, primary_key=True),  # its endpoint
+    Column("replica", Text, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+)
+
+streams = Table(  # one for each group of mailboxes whose notifications one replica listens for
+    "streams",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("holder", Text, nullable=False),  # the replica
+    Column("until", BigInteger, nullable=False),
 )
 
 # -- written by the publisher -------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ GRANT SELECT, INSERT, UPDATE ON purges TO busyline_authorizer;
 GRANT SELECT ON purges TO busyline_fetcher, busyline_publisher;
 
 -- What is known of each mailbox: the fetcher writes it, the publisher shows it.
-GRANT SELECT, INSERT, UPDATE, DELETE ON mailboxes, enumerations, subscriptions TO busyline_fetcher;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mailboxes, enumerations, subscriptions, shares, streams TO busyline_fetcher;
 GRANT SELECT ON mailboxes, enumerations, subscriptions TO busyline_publisher;
 
 -- What is published, and to whom: the publisher's alone.

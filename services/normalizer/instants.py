@@ -26,9 +26,10 @@ def name_of(zone: ZoneInfo) -> str:
 def place(event: RawEvent, zone: ZoneInfo) -> tuple[Instant, Instant]:
     """Return an event's half-open interval in UTC seconds; an all-day event runs from local midnight to local midnight.
 
-    Times of day in an all-day event are rounded outward to whole dates, as Exchange does.
+    Times of day in an all-day event are rounded outward to whole dates, as Exchange does. One that is placed already
+    stays where the server put it.
     """
-    if not event.all_day:
+    if not event.all_day or event.placed:
         return event.start, event.end
     first = event.start - event.start % DAY
     after = event.end + -event.end % DAY

@@ -70,6 +70,7 @@ def _purge(service: str, *takes: type[Message]) -> Queue:
 
 
 LIVE = ".live"  # what a hint brings about goes by lanes of its own, ahead of backfill, all the way
+SHARED = ".exchange"  # readings that share requests are taken many at a time, and hold no others' hands
 
 
 QUEUES: dict[str, Queue] = {
@@ -80,6 +81,7 @@ QUEUES: dict[str, Queue] = {
         _queue("fetcher.enumerate", MailboxEnumerate),
         _queue("fetcher.live", MailboxRead, suffix=LIVE),
         _queue("fetcher.backfill", MailboxRead),
+        _queue("fetcher.exchange", MailboxRead, suffix=SHARED),
         _purge("fetcher", MailboxErase),
         _queue("normalizer.live", CalendarSnapshot, suffix=LIVE),
         _queue("normalizer.snapshots", CalendarSnapshot),
@@ -165,6 +167,8 @@ def route(message: Message) -> str:
     match message:
         case MailboxRead(live=True) | CalendarSnapshot(live=True) | AvailabilitySnapshot(live=True):
             key += LIVE
+        case MailboxRead(exchange=True):
+            key += SHARED
         case OrgPurge(service=service):
             key += f".{service}"
     if (EXCHANGE, key) not in _BOUND:

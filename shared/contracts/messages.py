@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from shared.contracts.policy import Policy
 from shared.contracts.values import (
+    Address,
     Block,
     Bucket,
     Generation,
@@ -25,6 +26,8 @@ from shared.contracts.values import (
 Text = Annotated[str, Meta(max_length=4096)]
 Actor = Annotated[str, Meta(min_length=1, max_length=320, description="Who did it: a platform's user, an operator.")]
 PurgeId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="One disconnection of one org.")]
+EWS_URL = r"^$|^https://[0-9A-Za-z.:\[\]-]{1,260}(/[!-~]{0,512})?$"  # no user, no fragment hides in the host
+Scheme = Literal["", "basic", "ntlm", "oauth"]
 Purged = Literal["fetcher", "normalizer", "publisher"]  # the services that hold something of an org, or pass it on
 
 
@@ -42,10 +45,62 @@ class GraphConnection(Struct, frozen=True, kw_only=True, tag="graph", tag_field=
     cloud: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "global"
 
 
+class LdapSource(Struct, frozen=True, kw_only=True, tag="ldap", tag_field="kind"):
+    """Active Directory, read over TLS: ldaps://, or ldap:// with StartTLS. `group` (a DN) keeps to its members."""
+
+    url: Annotated[str, Meta(pattern=r"^ldaps?://[0-9A-Za-z.:\[\]-]{1,260}$")]
+    base: Annotated[str, Meta(min_length=1, max_length=1024, description="Where the search begins: a DN.")]
+    group: Annotated[str, Meta(max_length=1024)] = ""
+
+
+class GroupSource(Struct, frozen=True, kw_only=True, tag="group", tag_field="kind"):
+    """The members of a distribution group, and of the groups in it, as Exchange expands them."""
+
+    address: Address
+
+
+class RoomListsSource(Struct, frozen=True, kw_only=True, tag="rooms", tag_field="kind"):
+    """The rooms of every room list that Exchange has."""
+
+
+class ListSource(Struct, frozen=True, kw_only=True, tag="list", tag_field="kind"):
+    """Addresses that the admin gave."""
+
+    addresses: Annotated[tuple[Address, ...], Meta(min_length=1, max_length=50_000)]
+
+
+Source = LdapSource | GroupSource | RoomListsSource | ListSource
+
+
+class EwsConnection(Struct, frozen=True, kw_only=True, tag="ews", tag_field="kind"):
+    """How an Exchange server is reached: a service account with the right to impersonate, through EWS.
+
+    `url` is where the admin says it is, empty where autodiscover shall find it; `auth` is how to sign in, empty for
+    what the server offers. What verification settled stands in `endpoint` and `scheme`: the authorizer alone writes
+    them. `member` is an ordinary mailbox that is read to verify, `outsider` one that must be refused. With OAuth
+    `tenant_id` in `cloud` issues the tokens, for `resource` (empty: Exchange Online; a hybrid server's own address).
+    """
+
+    member: Address
+    directory: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=16)]
+    url: Annotated[str, Meta(pattern=EWS_URL)] = ""
+    auth: Scheme = ""
+    outsider: Annotated[str, Meta(max_length=320)] = ""
+    credential: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = "default"
+    tenant_id: Annotated[str, Meta(pattern=r"^$|^[0-9A-Za-z][0-9A-Za-z.-]{0,252}$")] = ""
+    cloud: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "global"
+    resource: Annotated[str, Meta(pattern=r"^$|^https://[0-9A-Za-z.:-]{1,260}/?$")] = ""
+    endpoint: Annotated[str, Meta(pattern=EWS_URL)] = ""
+    scheme: Scheme = ""
+
+
+Connection = GraphConnection | EwsConnection
+
+
 class OrgConnected(Message, frozen=True, kw_only=True, tag="org.connected.v1"):
     """The platform says: this organisation connected its calendars, under this policy."""
 
-    connection: GraphConnection
+    connection: Connection
     policy: Policy = Policy()
     actor: Actor = "platform"
 
@@ -112,13 +167,15 @@ class MailboxRead(Message, frozen=True, kw_only=True, tag="mailbox.read.v1"):
     """Read one mailbox's window. A reading that started at or after `since` answers it already.
 
     `live` is a hint that something changed just now: it goes ahead of backfill, and since clocks of replicas differ,
-    no earlier reading answers it.
+    no earlier reading answers it. Readings of an Exchange organisation (`exchange`) share requests: but for hints they
+    have a lane of their own.
     """
 
     generation: Generation
     mailbox_id: MailboxId
     since: Instant
     live: bool = False
+    exchange: bool = False
 
 
 class RawDetails(Struct, frozen=True, array_like=True):
@@ -137,7 +194,8 @@ class RawEvent(Struct, frozen=True, array_like=True):
     """One instance as Microsoft gave it: words unjudged, only times parsed.
 
     A timed event has UTC seconds. An all-day event (`all_day`) has the midnights of its dates written as if in UTC,
-    because Graph prints them so whatever zone they are in; the mailbox's zone places them.
+    because Graph prints them so whatever zone they are in; the mailbox's zone places them. EWS gives the instants of
+    an all-day event: such a one is `placed` already.
     """
 
     start: Instant
@@ -148,6 +206,7 @@ class RawEvent(Struct, frozen=True, array_like=True):
     cancelled: bool = False
     response: str = ""
     details: RawDetails | None = None
+    placed: bool = False
 
 
 class CalendarSnapshot(Message, frozen=True, kw_only=True, tag="calendar.snapshot.v1"):

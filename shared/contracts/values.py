@@ -72,6 +72,7 @@ class Bucket(StrEnum):
     GUEST = "guest"
     NO_MAILBOX = "no_mailbox"
     ON_PREMISES = "on_premises"
+    ON_ANOTHER_CONNECTION = "on_another_connection"
     DENIED = "denied"
     FAILING = "failing"
     REMOVED = "removed"
