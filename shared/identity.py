@@ -1,4 +1,4 @@
-"""The one door to msal: app-only tokens for a tenant, held in memory, asked for once however many wait.
+"""The one door to msal: app-only tokens for a tenant and a resource, held in memory, asked for once however many wait.
 
 Refuses to let a token, a secret or Microsoft's text into an exception; what goes wrong is a fixed word.
 """
@@ -56,9 +56,10 @@ class GraphCredential(Struct, frozen=True, kw_only=True):
 
 
 class _Holding:
-    """What is held for one tenant, client and cloud: msal's application and the last outcome."""
+    """What is held for one tenant, client, cloud and scope: msal's application and the last outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
         self.app: Any = None
         self.outcome: asyncio.Task[str | IdentityError] | None = None
         self.until = 0.0
@@ -74,15 +75,17 @@ class Tokens:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="identity")
         self._held: dict[str, _Holding] = {}
 
-    async def token(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, fresh: bool = False) -> str:
-        """Return a bearer token for the cloud's Graph; callers at the same time share one acquisition.
+    async def token(
+        self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, fresh: bool = False, scope: str = ""
+    ) -> str:
+        """Return a bearer token for `scope`, else the cloud's Graph; callers at the same time share one acquisition.
 
         `fresh` asks Microsoft anew, whatever is held: roles granted since are in the token. Raises IdentityError.
         """
-        key = _key(tenant_id, cloud, credential)
+        key = _key(tenant_id, cloud, credential, scope=scope)
         if fresh:
             self._held.pop(key, None)
-        holding = self._held.setdefault(key, _Holding())
+        holding = self._held.setdefault(key, _Holding(scope or cloud.scope))
         now = asyncio.get_running_loop().time()
         if holding.outcome is None or (holding.outcome.done() and now >= holding.until):
             holding.outcome = asyncio.create_task(self._settle(holding, tenant_id, cloud, credential))
@@ -92,9 +95,9 @@ class Tokens:
             raise outcome.again()
         return outcome
 
-    def forget(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> None:
-        """Drop a token that Graph rejected; one that Microsoft issued within the last second is new and stays."""
-        holding = self._held.get(_key(tenant_id, cloud, credential))
+    def forget(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, scope: str = "") -> None:
+        """Drop a token that the server rejected; one that Microsoft issued within the last second is new and stays."""
+        holding = self._held.get(_key(tenant_id, cloud, credential, scope=scope))
         if holding is None or holding.outcome is None or not holding.outcome.done():
             return
         if asyncio.get_running_loop().time() - holding.issued_at < SETTLED:
@@ -129,7 +132,7 @@ class Tokens:
         try:
             if holding.app is None:
                 holding.app = self._application(tenant_id, cloud, credential)
-            answer: dict[str, Any] = holding.app.acquire_token_for_client([cloud.scope])
+            answer: dict[str, Any] = holding.app.acquire_token_for_client([holding.scope])
         except Refused as refusal:
             return _refusal(refusal.answer, refusal.reason, refusal.retry_after), False
         except json.JSONDecodeError:
@@ -172,9 +175,9 @@ def _refusal(answer: dict[str, Any], reason: str, retry_after: float | None) -> 
     return IdentityError(meant, transient=transient, retry_after=retry_after, code=code)
 
 
-def _key(tenant_id: str, cloud: Cloud, credential: GraphCredential) -> str:
+def _key(tenant_id: str, cloud: Cloud, credential: GraphCredential, *, scope: str) -> str:
     """Name a holding without keeping the secret in the name: another secret is another holding."""
-    parts = (tenant_id.lower(), cloud.name, cloud.login, credential.client_id)
+    parts = (tenant_id.lower(), cloud.name, cloud.login, credential.client_id, scope)
     secret = f"{credential.client_secret}\0{credential.certificate}"
     return "\0".join((*parts, hashlib.sha256(secret.encode()).hexdigest()))
 
