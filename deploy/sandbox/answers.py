@@ -1,6 +1,6 @@
 """The plain values a request and its answer are inside the sandbox, and the one form Graph's errors have."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import lru_cache
 from itertools import count
 from types import MappingProxyType
@@ -45,6 +45,12 @@ class Answer(Struct, kw_only=True):
     headers: Mapping[str, str] = NOTHING
     content_type: str = JSON
     dropped: bool = False
+
+
+class Streamed(Answer, kw_only=True):
+    """An answer that goes on: each chunk is sent as soon as there is one."""
+
+    chunks: AsyncGenerator[bytes, None]
 
 
 class Refusal(Exception):  # noqa: N818 -- the word Graph's error pages are about

@@ -28,13 +28,17 @@ CANARY_FIELDS = (
 
 
 class Book(Struct, kw_only=True):
-    """One mailbox's calendar. `revision` rises with every change, so that what was serialised before is not used."""
+    """One mailbox's calendar. `revision` rises with every change, so that what was serialised before is not used.
+
+    `touched` holds the revisions at which each item was changed or removed first and last.
+    """
 
     source: Source
     zone: ZoneInfo
     canaries: bool = False
     put: dict[str, Item] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    touched: dict[str, tuple[int, int]] = field(default_factory=dict)
     revision: int = 0
 
     def items(self, window: Window, *, private: bool = True) -> list[Item]:
@@ -58,17 +62,30 @@ class Book(Struct, kw_only=True):
             found.sort(key=lambda item: (item.start, item.item_id))
         return found
 
+    def known(self, window: Window, *, private: bool = True) -> list[Item]:
+        """Return whatever is at hand once a window was looked at, items outside it too; in no order."""
+        found = self.source(window, private)
+        if self.put or self.gone:
+            hidden = self.gone | self.put.keys()
+            found = [*(item for item in found if item.item_id not in hidden), *self.put.values()]
+        return [with_canaries(item) for item in found] if self.canaries and private else found
+
     def change(self, item: Item) -> None:
         """Add an item or replace the one of the same id."""
         self.gone.discard(item.item_id)
         self.put[item.item_id] = item
-        self.revision += 1
+        self._touch(item.item_id)
 
     def remove(self, item_id: str) -> None:
         """Take an item away."""
         self.put.pop(item_id, None)
         self.gone.add(item_id)
+        self._touch(item_id)
+
+    def _touch(self, item_id: str) -> None:
         self.revision += 1
+        first, _ = self.touched.get(item_id, (self.revision, 0))
+        self.touched[item_id] = (first, self.revision)
 
     def _touches(self, item: Item, window: Window) -> bool:
         """Select by true instants: an all-day item lasts from midnight to midnight on the mailbox's own clock."""
@@ -88,7 +105,7 @@ def from_file(expand: Expand, report: Callable[[Problem], None]) -> Source:
     """Return a source that expands a read calendar; what cannot be expanded is reported."""
 
     def read(window: Window, _private: bool) -> list[Item]:  # noqa: FBT001 -- one signature for every source
-        found, problems = _expanded(expand, _grown(window))
+        found, problems = _expanded(expand, grown(window))
         for problem in problems:
             report(problem)
         return found
@@ -96,7 +113,7 @@ def from_file(expand: Expand, report: Callable[[Problem], None]) -> Source:
     return read
 
 
-def _grown(window: Window) -> Window:
+def grown(window: Window) -> Window:
     """Return what is expanded for a window: for a long one its whole century, counted from 1950.
 
     Neighbouring windows follow a long one, and an instance must be the same in all of them: where one begins that was
@@ -104,6 +121,11 @@ def _grown(window: Window) -> Window:
     """
     if window.end - window.start <= YEAR:
         return Window(window.start - 2 * DAY, window.end + 2 * DAY)
+    return centuries(window)
+
+
+def centuries(window: Window) -> Window:
+    """Return the whole centuries, counted from 1950, that a window lies in."""
     first, last = (window.start - ORIGIN) // CENTURY, -((ORIGIN - window.end) // CENTURY)
     return Window(max(EARLIEST, ORIGIN + first * CENTURY), min(LATEST, ORIGIN + last * CENTURY))
 

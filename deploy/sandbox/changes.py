@@ -13,6 +13,8 @@ from deploy.sandbox import worlds
 from deploy.sandbox.calendar import Item
 from deploy.sandbox.calendars import Book, canaries_of
 from deploy.sandbox.directory import Person, Reach, Tenant, Unknown, user_id_of
+from deploy.sandbox.ews.listeners import Happening
+from deploy.sandbox.ews.orders import Orders
 from deploy.sandbox.faults import Fault
 from deploy.sandbox.notifications import Change
 from deploy.sandbox.notifier import Notifier
@@ -61,12 +63,12 @@ class Changes:
         item = self._item(self._book(mailbox, tenant), event_id)
         return self.change_event(mailbox, event_id, tenant=tenant, start=item.start + seconds, end=item.end + seconds)
 
-    def delete_event(self, mailbox: str, event_id: str, *, tenant: str = "") -> None:
-        """Delete an item. Raises Unknown."""
+    def delete_event(self, mailbox: str, event_id: str, *, tenant: str = "", moved: bool = False) -> None:
+        """Delete an item; `moved` tells EWS so, as where people put it among deleted items. Raises Unknown."""
         book = self._book(mailbox, tenant)
         item_id = self._item(book, event_id).item_id
         book.remove(item_id)
-        self._tell(mailbox, tenant, kind="deleted", item_id=item_id)
+        self._tell(mailbox, tenant, kind="deleted", item_id=item_id, ews="moved" if moved else "")
 
     # subscriptions and notifications
 
@@ -79,6 +81,11 @@ class Changes:
     def notifications(self) -> Notifier:
         """What was due, sent and lost, and the faults to order."""
         return self.state.notifier
+
+    @property
+    def ews(self) -> Orders:
+        """How EWS behaves, and who may do what there."""
+        return Orders(self.state)
 
     # people
 
@@ -101,8 +108,7 @@ class Changes:
     def change_user(self, mailbox: str, *, tenant: str = "", **fields: Any) -> Person:
         """Change fields of a person, such as `reach` or `time_zone` (IANA). Raises Unknown."""
         where = self._tenant(tenant)
-        person = replace(self._person(where, mailbox), **fields)
-        where.put(person)
+        where.put(person := replace(self._person(where, mailbox), **fields))
         book = self.state.book(where, person)
         book.zone = resolve(person.time_zone) or worlds.UTC
         book.revision += 1
@@ -115,6 +121,7 @@ class Changes:
         where.drop(person.user_id)
         del self.state.books[where.tenant_id, person.user_id]
         self.state.notifier.gone((where.tenant_id, person.user_id))
+        self.state.ews.listeners.gone((where.tenant_id, person.user_id))
 
     # apps and permissions
 
@@ -206,12 +213,12 @@ class Changes:
             raise Unknown("tenant")
         return found
 
-    def _tell(self, mailbox: str, tenant: str, *, kind: str, item_id: str) -> None:
+    def _tell(self, mailbox: str, tenant: str, *, kind: str, item_id: str, ews: str = "") -> None:
         """Let subscriptions to a mailbox know of a change."""
         where = self._tenant(tenant)
-        person = self._person(where, mailbox)
-        change = Change(kind=kind, item_id=item_id, revision=self.state.book(where, person).revision)
-        self.state.notifier.changed((where.tenant_id, person.user_id), change)
+        told = (where.tenant_id, self._person(where, mailbox).user_id)
+        self.state.notifier.changed(told, Change(kind=kind, item_id=item_id, revision=self.state.books[told].revision))
+        self.state.ews.listeners.tell(told, Happening(kind=ews or kind, item_id=item_id, at=self.state.clock()))
 
     def _person(self, tenant: Tenant, mailbox: str) -> Person:
         found = tenant.person(mailbox)

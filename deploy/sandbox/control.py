@@ -16,6 +16,7 @@ from deploy.sandbox.answers import PLAIN_JSON, Answer, Ask
 from deploy.sandbox.calendar import Item
 from deploy.sandbox.changes import Changes
 from deploy.sandbox.control_call import ControlCall
+from deploy.sandbox.control_ews import ROUTES as EWS
 from deploy.sandbox.control_notices import ROUTES as NOTICES
 from deploy.sandbox.directory import Person, Unknown
 from deploy.sandbox.faults import Fault
@@ -81,7 +82,7 @@ def _change_event(call: ControlCall) -> Any:
 
 
 def _delete_event(call: ControlCall) -> Any:
-    call.changes.delete_event(*call.names, tenant=call.tenant)
+    call.changes.delete_event(*call.names, tenant=call.tenant, moved=call.query.get("moved") == "true")
     return {}
 
 
@@ -197,4 +198,5 @@ _ROUTES: tuple[tuple[str, str, Callable[[ControlCall], Any]], ...] = (
     ("GET", "problems", lambda call: {"problems": call.changes.problems}),
     ("GET", "canaries", lambda call: {"canaries": call.changes.canaries}),
     *NOTICES,
+    *EWS,
 )

@@ -105,6 +105,15 @@ class Tenant(Struct, kw_only=True, dict=True):
         wanted = dict.fromkeys(user for group in self.nested(group_id) for user in group.members)
         return [self.people[user] for user in wanted if user in self.people]
 
+    def address_of(self, group: Group) -> str:
+        """Return a group's address, which follows from its name: "All calendars" is all.calendars@domain."""
+        return f"{'.'.join(group.name.lower().split())}@{self.domain}"
+
+    def group(self, address: str) -> Group | None:
+        """Return the group with an address."""
+        wanted = address.lower()
+        return next((group for group in self.groups.values() if self.address_of(group) == wanted), None)
+
     def nested(self, group_id: str) -> list[Group]:
         """Return a group and the groups nested in it at any depth, each once."""
         seen: dict[str, Group] = {}

@@ -1,6 +1,6 @@
 """Entra's part: metadata, keys, tokens for apps and admin consent, with errors in Microsoft's AADSTS form.
 
-It gives app-only tokens for Graph and nothing else; an app without consent in a tenant is unknown there.
+It gives app-only tokens for Graph and Exchange and nothing else; an app without consent in a tenant is unknown there.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from deploy.sandbox.state import App, Grant, State
 from deploy.sandbox.tokens import AssertionRefused, Issued, check_assertion, claims
 from shared.contracts.values import Instant
 
+EXCHANGE = ("https://outlook.office365.com", "https://outlook.office.com")
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _PATHS = re.compile(
     r"/(?P<tenant>[^/]+)/(?P<what>v2\.0/\.well-known/openid-configuration|discovery/v2\.0/keys|oauth2/v2\.0/token"
@@ -124,7 +125,11 @@ def _token(state: State, request: _Request) -> Answer:
     audience = _audience(form.get("scope", ""), request.ask.base)
     lifetime = state.options.token_lifetime
     issued = Issued(
-        tenant_id=tenant.tenant_id, client_id=app.client_id, roles=grant.roles, expires=request.now + lifetime
+        tenant_id=tenant.tenant_id,
+        client_id=app.client_id,
+        roles=grant.roles,
+        expires=request.now + lifetime,
+        audience=audience,
     )
     token = state.signer.sign(claims(issued, audience=audience, now=request.now))
     state.tokens[token] = issued
@@ -178,7 +183,7 @@ def _check_credential(app: App, form: Mapping[str, str], request: _Request) -> N
 
 
 def _audience(scope: str, base: str) -> str:
-    resources = (base, "https://graph.microsoft.com")
+    resources = (base, "https://graph.microsoft.com", *EXCHANGE)
     for resource in resources:
         if scope == f"{resource}/.default":
             return resource

@@ -1,6 +1,7 @@
 """Faults to order: which request is answered wrongly, how, and how often. Chances are seeded; nothing is hidden.
 
-A fault is matched against path and query as decoded text (`/v1.0/users/<id>/calendarView?...`), in a batch too.
+A fault is matched against path and query as decoded text (`/v1.0/users/<id>/calendarView?...`), in a batch too; one of
+EWS against `/EWS/Exchange.asmx?<operation>&<mailbox>`.
 """
 
 import re
@@ -19,8 +20,8 @@ from shared.contracts.values import Instant
 class FaultKind(StrEnum):
     """What a fault does to a request."""
 
-    THROTTLE = "throttle"  # 429 with Retry-After in the form asked for
-    ERROR = "error"  # `status` (500, 502, 503, 504 or any other) with Graph's body
+    THROTTLE = "throttle"  # 429 with Retry-After in the form asked for; EWS: ErrorServerBusy
+    ERROR = "error"  # `status` (500, 502, 503, 504 or any other) with Graph's body; EWS: the SOAP fault `code`
     SLOW = "slow"  # the right answer, `seconds` later
     HTML = "html"  # 200 with a page for people
     TRUNCATED = "truncated"  # 200 with the first half of the JSON
@@ -36,21 +37,24 @@ class RetryForm(StrEnum):
     FRACTION = "fraction"
     DATE = "date"
     NONE = "none"
+    HTTP = "http"  # EWS: HTTP 503 with Retry-After instead of a SOAP fault
+    INNER = "inner"  # EWS: HTTP 200 and a response of class Error that holds ErrorServerBusy
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fault: what it does, to which requests, and how often."""
 
     kind: FaultKind
-    match: Annotated[str, Meta(description="A regular expression searched in path and query; empty: any of Graph.")] = (
-        ""
-    )
+    match: Annotated[
+        str, Meta(description="A regular expression searched in path and query; empty: any of Graph and EWS.")
+    ] = ""
     mailbox: Annotated[str, Meta(description="An address or id: only this mailbox's requests.")] = ""
     times: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="How often it strikes; none: for ever.")] = (
         None
     )
     share: Annotated[float, Meta(gt=0, le=1, description="The share of matching requests it strikes.")] = 1.0
     after: Annotated[int, Meta(ge=0, description="How many matching requests pass first.")] = 0
+    every: Annotated[int, Meta(ge=1, description="Strikes each so-manieth matching request only.")] = 1
     status: Annotated[int, Meta(ge=400, le=599, description="The status of `error` and `midway`.")] = 503
     code: Annotated[str, Meta(description="The error code, where not the usual one of the status.")] = ""
     seconds: Annotated[float, Meta(ge=0, le=3600, description="The pause: Retry-After, or how slow.")] = 1.0
@@ -105,6 +109,8 @@ class Faults:
         fault = order.fault
         if order.seen <= fault.after or (fault.times is not None and order.struck >= fault.times):
             return False
+        if (order.seen - fault.after) % fault.every:
+            return False
         return fault.share >= 1 or self._chance.random() < fault.share
 
 
@@ -145,7 +151,7 @@ def retry_after(fault: Fault, now: Instant) -> dict[str, str]:
             return {"Retry-After": f"{fault.seconds:.3f}"}
         case RetryForm.DATE:
             return {"Retry-After": formatdate(now + fault.seconds, usegmt=True)}
-        case RetryForm.INTEGER:
+        case _:
             return {"Retry-After": str(max(0, round(fault.seconds)))}
 
 

@@ -82,7 +82,7 @@ def settings(call: Call, who: str) -> Answer:
 
 
 def _settings(person: Person) -> dict[str, Any]:
-    zone = _zone_name(person.time_zone)
+    zone = zone_name(person.time_zone)
     midnight = {"dateTime": "2026-01-05T00:00:00.0000000", "timeZone": "UTC"}
     replies: dict[str, Any] = {
         "status": "disabled",
@@ -111,6 +111,6 @@ def _settings(person: Person) -> dict[str, Any]:
     }
 
 
-def _zone_name(zone: str) -> str:
+def zone_name(zone: str) -> str:
     """Print a zone by its Windows name; a name nobody knows is printed as control set it."""
     return windows_name(zone) if resolve(zone) is not None else zone

@@ -35,7 +35,7 @@ class SandboxOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     host: Annotated[str, Meta(description="The address listened on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="The port listened on; 0 takes a free one.")] = 0
     names: Annotated[tuple[str, ...], Meta(description="Further host names in the certificate.")] = ()
-    latency: Annotated[float, Meta(ge=0, le=60, description="Seconds added to each Graph request.")] = 0.0
+    latency: Annotated[float, Meta(ge=0, le=60, description="Seconds added to each Graph and EWS request.")] = 0.0
     concurrency: Annotated[int, Meta(ge=0, description="Requests in flight per mailbox before 429; 0: no limit.")] = 4
     token_lifetime: Annotated[int, Meta(ge=1, le=86_400, description="Seconds an access token lives.")] = 3599
     roles: Annotated[tuple[str, ...], Meta(description="Application permissions granted at the start.")] = ROLES
@@ -51,4 +51,18 @@ class SandboxOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     notification_ca: Annotated[
         Path | None, Meta(description="A CA trusted at notification addresses, besides the system's and the sandbox's.")
     ] = None
+    ews_schemes: Annotated[tuple[str, ...], Meta(description="How one signs in to EWS: basic, ntlm, oauth.")] = (
+        "basic",
+        "ntlm",
+        "oauth",
+    )
+    ews_without: Annotated[tuple[str, ...], Meta(description="EWS operations this server lacks.")] = ()
+    ews_fault_status: Annotated[int, Meta(description="The HTTP status of SOAP faults: 500, elsewhere 200.")] = 500
+    ews_minute: Annotated[float, Meta(gt=0, le=60, description="Seconds a minute of streaming lasts.")] = 60.0
+    ews_password: Annotated[
+        str, Meta(description="The service account's password; empty: made once and kept in the folder.")
+    ] = ""
+    ews_days: Annotated[int, Meta(ge=1, le=3650, description="Days of the longest free/busy window EWS allows.")] = 42
+    ews_items: Annotated[int, Meta(ge=1, le=100_000, description="Items a calendar view of EWS holds at most.")] = 1000
+    ews_mailboxes: Annotated[int, Meta(ge=1, le=1000, description="Mailboxes a free/busy request may name.")] = 100
     now: Annotated[int | None, Meta(description="The instant events are generated around; none: the clock's.")] = None

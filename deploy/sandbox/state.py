@@ -11,6 +11,8 @@ from msgspec import Struct, field
 
 from deploy.sandbox.calendars import Book
 from deploy.sandbox.directory import Person, Reach, Tenant
+from deploy.sandbox.ews.expansions import Expansions
+from deploy.sandbox.ews.world import EwsWorld, Manners
 from deploy.sandbox.faults import Faults
 from deploy.sandbox.notifier import Notifier
 from deploy.sandbox.options import SandboxOptions
@@ -122,6 +124,17 @@ class State:
         self.problems: list[dict[str, str]] = []
         self.consent_refused = False
         self.control_token = ""
+        self.ews = EwsWorld(
+            manners=Manners(
+                schemes=options.ews_schemes,
+                without=frozenset(options.ews_without),
+                fault_status=options.ews_fault_status,
+                minute=options.ews_minute,
+            )
+        )
+        # shown every SOAP answer; tests compare it with Microsoft's schema
+        self.ews_seen: Callable[[bytes], None] | None = None
+        self.expansions = Expansions()
         self.poster = Poster(options.folder / "ca.pem", options.notification_ca)
         self.post: Post = self.poster.post
         self.notifier = Notifier(options, self._post, clock=self._now, allowed=self._allowed)

@@ -40,6 +40,7 @@ class Issued(Struct, frozen=True, kw_only=True):
     client_id: str
     roles: frozenset[str]
     expires: Instant
+    audience: str = ""
 
 
 class Signer:

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 from deploy.sandbox import calendars, directory, generator, tls
 from deploy.sandbox.calendar import Calendar, Item, Problem, instances, read_calendar
 from deploy.sandbox.calendars import Book, Source
-from deploy.sandbox.directory import Person, Reach, Tenant
+from deploy.sandbox.directory import Group, Person, Reach, Tenant
+from deploy.sandbox.ews import ntlm
+from deploy.sandbox.ews.world import NETBIOS, USER, ServiceAccount
 from deploy.sandbox.options import SandboxOptions
 from deploy.sandbox.state import App, Grant, State
 from shared.contracts.values import DAY, Instant
@@ -37,7 +39,25 @@ def build(options: SandboxOptions, *, clock: Callable[[], Instant]) -> State:
     for tenant_id in state.tenants:
         state.grants[CLIENT_ID, tenant_id] = Grant(roles=app.roles)
     state.control_token = kept_secret(options.folder, "control-token")
+    password = options.ews_password or kept_secret(options.folder, "ews-password")
+    for tenant in state.tenants.values():
+        state.ews.admit(_service_account(tenant, password))
+    state.ews.ntlm_file = str(options.folder / "ntlm-users")
+    ntlm.write_users(state.ews)
     return state
+
+
+def _service_account(tenant: Tenant, password: str) -> ServiceAccount:
+    """Return the account an organisation made for EWS: without a mailbox, its scope the group of all calendars."""
+    number = "" if tenant.number == 1 else f"-{tenant.number}"
+    return ServiceAccount(
+        domain=f"{NETBIOS}{number}",
+        user=USER,
+        upn=f"{USER}@{tenant.domain}",
+        password=password,
+        tenant_id=tenant.tenant_id,
+        scope=tenant.address_of(tenant.groups[directory.GROUP_ALL]),
+    )
 
 
 def kept_secret(folder: Path, name: str) -> str:
@@ -124,6 +144,8 @@ def _from_files(state: State, folder: Path) -> None:
         tenant.put(person)
         source = calendars.from_file(partial(instances, calendar), partial(_report, state, place))
         open_book(state, tenant, person, source)
+    everybody = Group(group_id=directory.GROUP_ALL, name="All calendars", members=tuple(tenant.people))
+    tenant.groups = {everybody.group_id: everybody}
 
 
 def _read(state: State, path: Path, place: str) -> Calendar:

@@ -23,6 +23,8 @@ JOIN_URLS = (
     "X-GOOGLE-CONFERENCE",
     "CONFERENCE",
 )
+# RFC 5545 3.1 allows none of them in a text, XML 1.0 has no way to write them
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def shown(found: Properties) -> Item:
@@ -37,9 +39,9 @@ def shown(found: Properties) -> Item:
         sensitivity=SENSITIVITY.get(word(found, "CLASS"), "normal"),
         cancelled=word(found, "STATUS") == "CANCELLED",
         is_organizer=not attendees,
-        subject=text(first(found, "SUMMARY")),
-        body=text(first(found, "DESCRIPTION")),
-        location=text(first(found, "LOCATION")),
+        subject=_clean(text(first(found, "SUMMARY"))),
+        body=_clean(text(first(found, "DESCRIPTION"))),
+        location=_clean(text(first(found, "LOCATION"))),
         categories=tuple(_categories(found)),
         organizer=None if organizer is None else _person(organizer),
         attendees=attendees,
@@ -59,12 +61,20 @@ def show_as(found: Properties) -> str:
 
 
 def _person(entry: Property) -> Person:
-    return Person(entry.parameters.get("CN", ""), re.sub("^mailto:", "", entry.value, flags=re.IGNORECASE))
+    address = re.sub("^mailto:", "", entry.value, flags=re.IGNORECASE)
+    return Person(_clean(entry.parameters.get("CN", "")), _clean(address))
 
 
 def _categories(found: Properties) -> list[str]:
-    return [name.strip() for entry in found.get("CATEGORIES", ()) for name in text(entry).split(",") if name.strip()]
+    named = (_clean(text(entry)) for entry in found.get("CATEGORIES", ()))
+    return [name.strip() for names in named for name in names.split(",") if name.strip()]
+
+
+def _clean(words: str) -> str:
+    """Return a text without control characters, which no mailbox shows."""
+    return CONTROLS.sub("", words)
 
 
 def _url(entry: Property | None) -> str:
-    return entry.value if entry is not None and entry.value.lower().startswith(("http://", "https://")) else ""
+    url = "" if entry is None else _clean(entry.value)
+    return url if url.lower().startswith(("http://", "https://")) else ""

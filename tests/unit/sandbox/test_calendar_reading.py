@@ -117,6 +117,21 @@ def test_texts_and_people_are_read() -> None:
     assert (item.sensitivity, item.response, item.is_organizer) == ("confidential", "none", False)
 
 
+def test_no_text_and_no_address_holds_a_control_character() -> None:
+    lines = (
+        "DTSTART:20260301T090000Z",
+        "SUMMARY:a\x00b\tc",
+        "LOCATION;ENCODING=QUOTED-PRINTABLE:d=01e",
+        "ORGANIZER:mailto:f\x07@example.com",
+        "CATEGORIES:g\x1fh",
+        "CONFERENCE:https://example.com/\x01i",
+    )
+    (item,) = items(*lines)
+    assert (item.subject, item.location, item.categories) == ("ab\tc", "de", ("gh",))
+    assert item.organizer == Person("", "f@example.com")
+    assert item.join_url == "https://example.com/i"
+
+
 def test_a_line_in_windows_1252_is_read_beside_lines_in_utf_8() -> None:
     data = b"BEGIN:VEVENT\nDTSTART:20260105T090000Z\nSUMMARY:caf\xe9\nLOCATION:caf\xc3\xa9\nEND:VEVENT\n"
     [item] = instances(read_calendar(data), EVER)[0]
