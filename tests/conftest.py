@@ -18,14 +18,16 @@ from tests.servers import (
     Container,
     PostgresServer,
     RabbitServer,
+    SlapdServer,
     Unavailable,
     empty,
     execute,
     postgres_server,
     rabbit_server,
 )
+from tests.slapd_organisation import slapd_server
 
-S = TypeVar("S", bound=RabbitServer | PostgresServer | Container)
+S = TypeVar("S", bound=RabbitServer | PostgresServer | SlapdServer | Container)
 _numbers = count(1)
 # every quorum queue's folder is named in RabbitMQ's directory of queues: a kill before that breaks the last one
 _REMEMBERED = """cd /var/lib/rabbitmq/mnesia/*/quorum/* || exit 1
@@ -94,6 +96,18 @@ def postgres() -> Iterator[PostgresServer | Container | Given]:
         yield Given(given)
     else:
         yield from _started(postgres_server, "PostgreSQL", "BUSYLINE_TEST_PG_URL")
+
+
+@pytest.fixture(scope="session")
+def slapd() -> Iterator[SlapdServer]:
+    """An OpenLDAP with a hybrid organisation in it, for the whole run; nobody changes it."""
+    yield from _started(slapd_server, "OpenLDAP (slapd)", "PATH")
+
+
+@pytest.fixture
+def mortal_slapd() -> Iterator[SlapdServer]:
+    """The same, to kill."""
+    yield from _started(slapd_server, "OpenLDAP (slapd)", "PATH")
 
 
 @pytest.fixture

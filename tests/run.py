@@ -1,7 +1,8 @@
-"""`make test`: see that RabbitMQ and PostgreSQL can be had, then run every test, the quick ones first.
+"""`make test`: see that RabbitMQ, PostgreSQL and OpenLDAP can be had, then run every test, the quick ones first.
 
-Servers come, in this order, from the environment, from binaries on this machine, from containers; where none of these
-is possible the Debian packages are installed if that is allowed (root or passwordless sudo).
+Servers come, in this order, from the environment, from binaries on this machine, from containers (OpenLDAP from
+binaries alone, because its schema is ours); where none of these is possible the Debian packages are installed if that
+is allowed (root or passwordless sudo).
 """
 
 import os
@@ -21,7 +22,9 @@ QUICK_FIRST = [
 NEEDS = {
     "rabbitmq-server": ("BUSYLINE_TEST_AMQP_URL", ["/usr/lib/rabbitmq/bin/rabbitmq-server"]),
     "postgresql": ("BUSYLINE_TEST_PG_URL", ["/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"]),
+    "slapd": ("", ["/usr/sbin/slapd", "/usr/local/libexec/slapd"]),
 }
+CONTAINED = ("rabbitmq-server", "postgresql")  # what a container engine serves as well
 WORKERS = 4  # many tests wait more than they compute: for retries, for servers to come back
 POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -29,7 +32,9 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 def main() -> int:
     """Return pytest's exit status."""
     missing = [package for package in NEEDS if not available(package)]
-    if missing and not docker_answers():
+    if missing and docker_answers():
+        missing = [package for package in missing if package not in CONTAINED]
+    if missing:
         install(missing)
     command = [sys.executable, "-m", "pytest", "--durations=15", *workers(), *(sys.argv[1:] or QUICK_FIRST)]
     return subprocess.run(command, check=False).returncode
@@ -66,7 +71,8 @@ def install(packages: list[str]) -> None:
         print(f"No {' and no '.join(packages)} here, and installing is not allowed. Do one of these:")
         print(f"  sudo apt-get install --no-install-recommends {' '.join(packages)}")
         print("  export BUSYLINE_TEST_AMQP_URL=amqp://... BUSYLINE_TEST_PG_URL=postgresql://...")
-        print("  start Docker")
+        if set(packages) & set(CONTAINED):
+            print("  start Docker")
         return
     print(f"installing {' '.join(packages)} (their own services stay switched off)", flush=True)
     held = not POLICY.exists()

@@ -1,4 +1,4 @@
-"""Throwaway RabbitMQ and PostgreSQL for tests: from programs on this machine, or from containers; loopback only.
+"""Throwaway RabbitMQ, PostgreSQL and OpenLDAP for tests: from programs here, or from containers; loopback only.
 
 Servers that run on this machine already are never touched; an existing one is used only through the environment
 (see conftest).
@@ -8,11 +8,13 @@ from tests.container import Container
 from tests.postgres_server import PostgresServer, answers_sql, execute
 from tests.processes import Unavailable, free_port
 from tests.rabbit_server import RabbitServer, empty, speaks_amqp
+from tests.slapd_server import SlapdServer
 
 __all__ = [
     "Container",
     "PostgresServer",
     "RabbitServer",
+    "SlapdServer",
     "Unavailable",
     "empty",
     "execute",

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from shared.connections import about_credential, connected, credential_of, generations, policy_of
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Detail, Policy
+from shared.ews.credential import EwsCredential
 from shared.identity import GraphCredential
 from shared.store import Store, open_store
 from shared.tables import credentials, orgs, policies
@@ -84,18 +85,28 @@ async def seal(store: Store, credential_id: str, plain: bytes) -> None:
 async def test_a_credential_is_opened_for_its_own_row_only(store: Store) -> None:
     credential = GraphCredential(client_id="app", client_secret="secret")
     await seal(store, "default", msgspec.json.encode(credential))
-    assert await credential_of(store, VAULT, "default") == credential
-    assert await credential_of(store, VAULT, "another") is None
+    assert await credential_of(store, VAULT, "default", GraphCredential) == credential
+    assert await credential_of(store, VAULT, "another", GraphCredential) is None
     async with store.write() as connection:
         await connection.execute(update(credentials).values(credential_id="another"))
     with pytest.raises(VaultError, match="seal_broken"):
-        await credential_of(store, VAULT, "another")
+        await credential_of(store, VAULT, "another", GraphCredential)
 
 
 async def test_a_credential_of_another_shape_is_refused_without_its_contents(store: Store) -> None:
     await seal(store, "default", b'{"client_secret": "canary"}')
     with pytest.raises(VaultError) as caught:
-        await credential_of(store, VAULT, "default")
+        await credential_of(store, VAULT, "default", GraphCredential)
     assert caught.value.reason == "contents_malformed"
     assert "canary" not in repr(caught.value)
     assert caught.value.__suppress_context__
+
+
+async def test_a_credential_of_the_other_kind_is_not_taken_for_one(store: Store) -> None:
+    await seal(store, "graph", msgspec.json.encode(GraphCredential(client_id="app", client_secret="canary")))
+    await seal(store, "ews", msgspec.json.encode(EwsCredential(username="svc", password="canary")))
+    assert await credential_of(store, VAULT, "ews", EwsCredential) == EwsCredential(username="svc", password="canary")
+    with pytest.raises(VaultError, match="contents_malformed"):
+        await credential_of(store, VAULT, "graph", EwsCredential)
+    with pytest.raises(VaultError, match="contents_malformed"):
+        await credential_of(store, VAULT, "ews", GraphCredential)

@@ -68,6 +68,15 @@ async def test_a_token_is_asked_for_with_the_clouds_own_scope(tokens: Tokens, en
     assert (form["client_id"], form["grant_type"]) == ("app-1", "client_credentials")
 
 
+async def test_a_token_for_another_resource_is_asked_for_and_held_apart(tokens: Tokens, entra: EntraFake) -> None:
+    other = "https://mail.acme.example/.default"
+    entra.token = lambda form: issued("token-2" if form["scope"] == other else "token-1")
+    for _ in range(2):
+        assert await ask(tokens, entra) == "token-1"
+        assert await ask(tokens, entra, scope=other) == "token-2"
+    assert [form["scope"] for form in entra.asked] == [f"{entra.url}/.default", other]
+
+
 async def test_a_token_is_held_and_not_asked_for_again(tokens: Tokens, entra: EntraFake) -> None:
     assert [await ask(tokens, entra) for _ in range(3)] == ["token-1"] * 3
     assert len(entra.asked) == 1
