@@ -35,6 +35,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     events: int
     seed: int
     policy: Policy
+    provider: str
     broker: str
     database: str
     once: bool
@@ -47,6 +48,8 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
 @click.option("--mailboxes", default=25, show_default=True, type=click.IntRange(1, 100_000))
 @click.option("--events", default=300, show_default=True, type=click.IntRange(0, 10_000), help="Per mailbox.")
 @click.option("--seed", default=1, show_default=True, help="The same seed generates the same organisation.")
+@click.option("--provider", type=click.Choice(["graph", "ews"]), default="graph", show_default=True,
+              help="How the calendars are reached: Microsoft 365, or an Exchange server.")  # fmt: skip
 @click.option("--broker", default="memory://", show_default=True, help="amqp://... for a RabbitMQ server.")
 @click.option("--database", default="", help="postgresql://... for a PostgreSQL server; otherwise a temporary SQLite.")
 @click.option("--once", is_flag=True, help="End when every mailbox has coverage or a final reason.")
@@ -93,6 +96,7 @@ def _options(asked: DemoOptions, folder: Path, log: TextIO) -> TrialOptions:
         folder=folder,
         sandbox=sandbox,
         policy=asked.policy,
+        provider=asked.provider,
         broker_url=asked.broker,
         database_url=asked.database,
         notified=not asked.once,

@@ -26,9 +26,10 @@ from services.publisher.settings import Settings as PublisherSettings
 from shared import clock, logs, tables
 from shared.broker import Broker, Parked, open_broker
 from shared.config import Deployment, Secret
-from shared.contracts.messages import GraphConnection, OrgConnected
+from shared.contracts.messages import Connection, EwsConnection, GraphConnection, GroupSource, OrgConnected
 from shared.contracts.policy import Policy
 from shared.contracts.values import DAY, Window
+from shared.ews.credential import EwsCredential
 from shared.health import Health
 from shared.identity import GraphCredential
 from shared.process import Rim
@@ -43,12 +44,14 @@ Tap = Callable[[str, bytes, Mapping[str, object]], None]
 class TrialOptions(Struct, frozen=True, kw_only=True):
     """What to try: which calendars, under which policy, on which engines. `folder` holds everything that is made.
 
-    With `notified` the sandbox sends change notifications; without, calendars are polled as the policy says.
+    `provider` is how the sandbox is reached: "graph", or "ews" as an Exchange server. With `notified` the sandbox sends
+    change notifications; without, calendars are polled as the policy says.
     """
 
     folder: Path
     sandbox: SandboxOptions
     policy: Policy
+    provider: str = "graph"
     broker_url: str = "memory://"
     database_url: str = ""
     notified: bool = True
@@ -118,13 +121,17 @@ def _deployment(options: TrialOptions, sandbox: Sandbox) -> Deployment:
         keys_file=str(options.folder / "keys"),
         ca_file=str(sandbox.ca_file),
         sandbox_url=sandbox.url,
+        reach_networks="127.0.0.0/8",
     )
 
 
 def _settings(options: TrialOptions, port: int) -> AllSettings:
     listener = free_port()
     hints = FetcherSettings(
-        notify_url=f"http://127.0.0.1:{listener}/graph", notify_port=listener, subscribe_per_second=SUBSCRIBE
+        notify_url=f"http://127.0.0.1:{listener}/graph",
+        notify_port=listener,
+        subscribe_per_second=SUBSCRIBE,
+        exchange_streaming=True,
     )
     return AllSettings(
         authorizer=AuthorizerSettings(),
@@ -135,10 +142,23 @@ def _settings(options: TrialOptions, port: int) -> AllSettings:
 
 async def _connect(rim: Rim, options: TrialOptions, sandbox: Sandbox, *, org_id: str, ready: Deployment) -> None:
     """Seal the sandbox's credential and say, as a platform would, that the org connected."""
-    credential = GraphCredential(client_id=sandbox.client_id, client_secret=sandbox.client_secret)
+    credential, connection = _ways_in(sandbox, org_id)[options.provider]
     await orgs.put_credential(rim.store, load_vault(ready.keys_file), org_id, credential, now=clock.now())
-    connection = GraphConnection(tenant_id=sandbox.tenant_id, credential=org_id, cloud="sandbox")
     await rim.broker.publish([OrgConnected(org_id=org_id, connection=connection, policy=options.policy)])
+
+
+def _ways_in(sandbox: Sandbox, org_id: str) -> dict[str, tuple[GraphCredential | EwsCredential, Connection]]:
+    """Return a credential and a connection for each provider: an app in a tenant, a service account at a server."""
+    account = EwsCredential(username=sandbox.ews_user, password=sandbox.ews_password)
+    members = GroupSource(address=sandbox.ews_scope)
+    member = next(person.address for person in sandbox.mailboxes(readable=True))
+    return {
+        "graph": (
+            GraphCredential(client_id=sandbox.client_id, client_secret=sandbox.client_secret),
+            GraphConnection(tenant_id=sandbox.tenant_id, credential=org_id, cloud="sandbox"),
+        ),
+        "ews": (account, EwsConnection(url=sandbox.ews_url, member=member, directory=(members,), credential=org_id)),
+    }
 
 
 def move_a_meeting(sandbox: Sandbox, turn: int) -> str:

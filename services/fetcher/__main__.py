@@ -1,10 +1,11 @@
 """Wires the fetcher: store, schema, keys and broker are verified before the first message is taken."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
+from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -12,6 +13,7 @@ from services.fetcher.connect import Access, Tenants
 from services.fetcher.context import Context
 from services.fetcher.enumeration import enumerate_page
 from services.fetcher.erasing import erase
+from services.fetcher.exchange_listening import Listener
 from services.fetcher.handler import read
 from services.fetcher.listening import served_notifications
 from services.fetcher.mailboxes import Mailboxes
@@ -25,6 +27,7 @@ from shared.broker import Broker, Consumer, Delivery, Done
 from shared.config import Deployment
 from shared.contracts.messages import MailboxEnumerate, MailboxErase, MailboxRead, Message, OrgPurge
 from shared.errors import Reject
+from shared.ews.dialling import Surroundings, surroundings
 from shared.graph import open_session
 from shared.identity import Tokens
 from shared.migrate import schema_is_current
@@ -48,7 +51,13 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
     try:
         async with open_session(deployment.ca_file, connections=2 * settings.readings + 16) as session:
             access = Access(
-                store=rim.store, vault=vault, tokens=tokens, session=session, sandbox_url=deployment.sandbox_url
+                store=rim.store,
+                vault=vault,
+                tokens=tokens,
+                session=session,
+                sandbox_url=deployment.sandbox_url,
+                surroundings=_surroundings(deployment),
+                exchange_requests=settings.exchange_requests,
             )
             context = Context(
                 store=rim.store,
@@ -60,7 +69,10 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
             )
             if deployment.broker_url.reveal().startswith("memory:"):
                 await recover(context, rim.broker, clock.now())
-            await serve(context, rim, vault)
+            try:
+                await serve(context, rim, vault)
+            finally:
+                await context.tenants.close()
     finally:
         tokens.close()
 
@@ -72,6 +84,7 @@ async def serve(context: Context, rim: Rim, vault: Vault) -> None:
             poll(context, rim.broker, rim.stop),
             keep_subscribed(context, rim.broker, vault=vault, stop=rim.stop),
             _tidy(context, rim.stop),
+            *_streams(context, rim),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
         rim.health.set("fetcher", ready=True)
@@ -81,6 +94,13 @@ async def serve(context: Context, rim: Rim, vault: Vault) -> None:
             for task in tasks:  # it may be waiting for a broker that is away
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _streams(context: Context, rim: Rim) -> tuple[Coroutine[None, None, None], ...]:
+    """Return what listens to Exchange servers, where that is wanted."""
+    if not context.settings.exchange_streaming:
+        return ()
+    return (Listener(context, rim.broker, replica=uuid4().hex).keep(rim.stop),)
 
 
 @asynccontextmanager
@@ -119,6 +139,7 @@ def consumers(context: Context, broker: Broker) -> tuple[Consumer, ...]:
     return (
         Consumer("fetcher.live", reading, settings.readings),
         Consumer("fetcher.backfill", reading, settings.readings),
+        Consumer("fetcher.exchange", reading, settings.exchange_readings),
         Consumer("fetcher.enumerate", enumerating, settings.directory_pages),
         Consumer("fetcher.purge", partial(_purge, context, broker), PURGES),
     )
@@ -179,6 +200,15 @@ async def _see_broker(broker: Broker) -> None:
             await broker.depth("fetcher.enumerate")
     except Exception:  # noqa: BLE001 -- each engine has errors of its own; the sentence is the same
         raise SystemExit("busyline fetcher: the broker named by BUSYLINE_BROKER_URL does not answer") from None
+
+
+def _surroundings(deployment: Deployment) -> Surroundings:
+    try:
+        return surroundings(deployment.ca_file, deployment.reach_networks)
+    except ValueError:
+        raise SystemExit(
+            "busyline fetcher: BUSYLINE_REACH_NETWORKS is a list of networks such as 127.0.0.0/8, separated by commas"
+        ) from None
 
 
 def _see_vault(keys_file: str) -> Vault:

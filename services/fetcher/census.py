@@ -99,6 +99,20 @@ async def mark_seen(store: Store, seen: Seen, mailbox_ids: Sequence[str]) -> Non
             await connection.execute(update(mailboxes).where(here).values(seen_run=seen.run))
 
 
+async def make_due(store: Store, seen: Seen, mailbox_ids: Sequence[str], *, now: Instant) -> None:
+    """Let these mailboxes be read as soon as polling looks, unless they are marked as leaving, or erased."""
+    if not mailbox_ids:
+        return
+    table = mailboxes.c
+    later = or_(table.due_at.is_(None), table.due_at > now)
+    async with store.write() as connection:
+        await lock(store, connection, [(seen.org_id, mailbox_id) for mailbox_id in mailbox_ids])
+        for part in _parts(mailbox_ids):
+            here = and_(table.org_id == seen.org_id, table.mailbox_id.in_(part), NOT_ERASED)
+            staying = and_(table.leaving_bucket.is_(None), later)
+            await connection.execute(update(mailboxes).where(here, staying).values(due_at=now))
+
+
 async def mark_scope(store: Store, seen: Seen, members: Sequence[tuple[str, str]]) -> None:
     """Remember that these (mailbox id, address) are in a scope group; what they are, the users stage says."""
     stub = {"kind": Kind.USER, "bucket": Bucket.EXCLUDED, "reason": "not_enumerated", "version": 0}

@@ -107,10 +107,15 @@ class Step(Struct, frozen=True, kw_only=True):
     leaving: bool = False
 
 
-def before_asking(user: DirectoryUser, scope: Scope, *, in_group: bool) -> Verdict | None:
-    """Return the verdict that the directory alone allows, or None where only a call to the mailbox decides."""
+def before_asking(
+    user: DirectoryUser, scope: Scope, *, in_group: bool, names: frozenset[str] = frozenset()
+) -> Verdict | None:
+    """Return the verdict that the directory alone allows, or None where only a call to the mailbox decides.
+
+    `names` are further names that the lists of the policy may call it by, in lower case.
+    """
     address = address_of(user)
-    names = {address, (user.user_principal_name or "").lower()} - {""}
+    names = (names | {address, (user.user_principal_name or "").lower()}) - {""}
     reason, bucket = None, Bucket.EXCLUDED
     if not address:
         reason, bucket = "no_address", Bucket.NO_MAILBOX

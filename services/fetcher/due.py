@@ -43,6 +43,7 @@ class Row(Struct, frozen=True, kw_only=True):
     read_generation: Generation | None = None
     failures: int = 0
     due_at: Instant | None = None
+    sync_state: str | None = None
 
 
 class Lease(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ class Ending(Struct, frozen=True, kw_only=True):
     """How a reading ended: under which lease and version, in which bucket, and when the mailbox is due again.
 
     `read_at` is when a complete reading started, None where there was none. `waiting` says, in a fixed word, why the
-    mailbox must not be read before it is due.
+    mailbox must not be read before it is due. `checked`: the server said that nothing changed since the last complete
+    reading, which still holds. `sync_state` is the server's word up to where its changes are known now.
     """
 
     lease: Lease
@@ -23,6 +24,8 @@ class Ending(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     read_at: Instant | None = None
     waiting: str | None = None
+    checked: bool = False
+    sync_state: str | None = None
     now: Instant
     due_at: Instant | None
 
@@ -48,7 +51,8 @@ def end(row: Row | None, ending: Ending) -> Change:
         retry_at=None if ending.waiting is None else ending.due_at,
         read_at=ending.read_at if complete else row.read_at,
         read_generation=ending.lease.generation if complete else row.read_generation,
-        failures=0 if complete else row.failures + 1,
+        failures=0 if complete or ending.checked else row.failures + 1,
+        sync_state=ending.sync_state if complete or ending.checked else row.sync_state,
         due_at=ending.now if row.dirty and ending.waiting is None else ending.due_at,
     )
     return written(ended)

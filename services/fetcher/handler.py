@@ -9,19 +9,21 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.fetcher import due, endings, failure, reading, times
+from services.fetcher import due, endings, exchange_fate, exchange_reading, failure, reading, times
 from services.fetcher.context import Context, named, standing, unreadable
 from services.fetcher.doubt import doubted
 from services.fetcher.due import SPACING, Answer, Change, Claim, Later, Lease, Row
 from services.fetcher.endings import Ending, Pause
+from services.fetcher.exchange_reading import Wish
 from services.fetcher.failure import DOUBT_OVER, Fate, Whose
 from services.fetcher.mailboxes import Step
 from shared import clock
 from shared.broker import Delivery, Done
 from shared.connections import ATTENTION, Connected
-from shared.contracts.messages import CalendarSnapshot, MailboxRead, RawEvent
+from shared.contracts.messages import CalendarSnapshot, EwsConnection, MailboxRead
 from shared.contracts.values import Bucket, Instant, Window
 from shared.errors import Retry
+from shared.ews.errors import EwsError
 from shared.graph import GraphError
 from shared.identity import IdentityError
 
@@ -91,23 +93,41 @@ async def _dropped(context: Context, message: MailboxRead, wish: Claim) -> None:
 
 
 async def _claimed(context: Context, task: Reading, delivery: Delivery) -> Done:
-    policy, window = task.org.policy, task.org.policy.window_at(task.started)
+    window = task.org.policy.window_at(task.started)
     try:
-        client = context.tenants.client(task.org)
-        events = await reading.whole_window(client, task.row.mailbox_id, window=window, policy=policy)
-        snapshot = _snapshot(task, window, events)
-    except (GraphError, IdentityError) as error:
-        fate = failure.of_reading(error, delivery.attempt)
-        return await _unread(context, task, fate, attempt=delivery.attempt)
-    return Done(messages=(snapshot,), commit=partial(_finish, context, task))
+        found = await _found(context, task, window)
+        snapshots = () if found.events is None else (_snapshot(task, window, found),)
+    except (GraphError, EwsError, IdentityError) as error:
+        return await _unread(context, task, _fate(error, delivery.attempt), attempt=delivery.attempt)
+    return Done(messages=snapshots, commit=partial(_finish, context, task, found))
 
 
-def _snapshot(task: Reading, window: Window, events: tuple[RawEvent, ...]) -> CalendarSnapshot:
+def _fate(error: GraphError | EwsError | IdentityError, attempt: int) -> Fate:
+    if isinstance(error, EwsError):
+        return exchange_fate.of_exchange(error, attempt)
+    return failure.of_reading(error, attempt)
+
+
+async def _found(context: Context, task: Reading, window: Window) -> exchange_reading.Reading:
+    """Read the mailbox in the way of its connection. Raises GraphError, EwsError and IdentityError."""
+    policy = task.org.policy
+    if isinstance(task.org.connection, EwsConnection):
+        server = await context.tenants.exchange(task.org)
+        generation = task.lease.generation
+        wish = Wish(row=task.row, policy=policy, generation=generation, now=task.started, live=task.live)
+        return await exchange_reading.read(server, wish)
+    client = context.tenants.client(task.org)
+    events = await reading.whole_window(client, task.row.mailbox_id, window=window, policy=policy)
+    return exchange_reading.Reading(events=events)
+
+
+def _snapshot(task: Reading, window: Window, found: exchange_reading.Reading) -> CalendarSnapshot:
     """Return the reading as a message. Raises GraphError for one that no broker would carry."""
+    mailbox, events = named(task.row), found.events or ()
     snapshot = CalendarSnapshot(
         org_id=task.row.org_id,
         generation=task.lease.generation,
-        mailbox=named(task.row),
+        mailbox=replace(mailbox, time_zone=mailbox.time_zone or found.time_zone),
         version=task.row.version,
         window=window,
         as_of=task.started,
@@ -172,9 +192,16 @@ def _given_up(context: Context, task: Reading, bucket: Bucket, *, reason: str, d
     return Done(messages=(message,), commit=partial(_end, context, task, lambda row: endings.end(row, ending)))
 
 
-async def _finish(context: Context, task: Reading) -> None:
-    """End a complete reading; when the mailbox is due follows from what hints are promised by then."""
-    ending = replace(_ending(task, Bucket.ACTIVE, due_at=None), read_at=task.started)
+async def _finish(context: Context, task: Reading, found: exchange_reading.Reading) -> None:
+    """End a complete reading; when the mailbox is due follows from what hints are promised by then.
+
+    One that found the last reading to stand leaves it as it was.
+    """
+    stands = found.events is None
+    read_at = None if stands else task.started
+    ending = replace(
+        _ending(task, Bucket.ACTIVE, due_at=None), read_at=read_at, checked=stands, sync_state=found.sync_state
+    )
 
     def step(row: Row | None) -> Change:
         promised = None if row is None else row.subscribed_until

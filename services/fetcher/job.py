@@ -12,7 +12,7 @@ from services.fetcher.paging import Place
 from shared.connections import Connected
 from shared.contracts.messages import MailboxEnumerate
 from shared.contracts.values import Instant
-from shared.graph import GraphClient, GraphError
+from shared.graph import GraphError
 
 LONGEST_CURSOR: Final = 8192  # what a message carries
 OVERDUE: Final = 3600  # seconds until a mailbox whose first reading never came about is due again
@@ -33,7 +33,6 @@ class Job(Struct, frozen=True, kw_only=True):
     place: Place
     cursor: str
     lease: Lease
-    client: GraphClient
     now: Instant
 
     @property

@@ -5,7 +5,7 @@ It decides nothing: every change of a row is a pure step handed in.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import and_, bindparam, func, or_, select, true, tuple_, update
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fetcher.due import Answer, Change, Row
 from shared.coalesce import Coalesce
-from shared.connections import CONNECTED
+from shared.connections import CONNECTED, EWS
 from shared.contracts.values import Bucket, Generation, Instant, Kind
 from shared.reach import reached
 from shared.store import Store
@@ -27,7 +27,7 @@ LINGER: Final = 0.01  # seconds a step waits for others to share its transaction
 
 _WRITTEN: Final = (
     "version", "lease_id", "lease_until", "dirty", "started_ms", "waiting", "retry_at", "read_at", "read_generation",
-    "failures", "bucket", "reason", "due_at",
+    "failures", "bucket", "reason", "due_at", "sync_state",
 )  # fmt: skip
 READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", "generation", "subscribed_until", *_WRITTEN)
 _KEY: Final = tuple_(mailboxes.c.org_id, mailboxes.c.mailbox_id)
@@ -46,12 +46,23 @@ _WRITE: Final = (
 
 
 class Due(Struct, frozen=True, kw_only=True):
-    """A mailbox whose time has come, under its org's generation; `hinted`: a hint is still to be answered."""
+    """A mailbox whose time has come, under its org's generation; `hinted`: a hint is still to be answered.
+
+    `exchange`: it is reached through Exchange Web Services.
+    """
 
     org_id: str
     mailbox_id: str
     generation: Generation
     hinted: bool = False
+    exchange: bool = False
+
+
+class Turn(NamedTuple):
+    """An org that is to be served: its generation, and its sort of connection."""
+
+    generation: Generation
+    kind: str
 
 
 class Mailboxes:
@@ -82,13 +93,16 @@ class Mailboxes:
                 await connection.execute(_WRITE, [_values(row) for row in changed.values()])
         return answers
 
-    async def take_due(self, now: Instant, *, limit: int, until: Instant, hinted: bool = False) -> list[Due]:
+    async def take_due(
+        self, now: Instant, *, limit: int, until: Instant, hinted: bool = False, kind: str = ""
+    ) -> list[Due]:
         """Take up to `limit` due mailboxes of connected orgs, each org its share; a full page means that more wait.
 
         Unless their readings end before, they are due again at `until`. `hinted` takes only those that owe a hint a
-        reading. Mailboxes that the org's present generation has not seen are put off in passing, and not returned.
+        reading, `kind` only those of orgs with such a connection. Mailboxes that the org's present generation has not
+        seen are put off in passing, and not returned.
         """
-        turns = await self._turns(now, hinted=hinted)
+        turns = await self._turns(now, hinted=hinted, kind=kind)
         taken: list[Due] = []
         if not turns:
             return taken
@@ -98,22 +112,25 @@ class Mailboxes:
                 share, served = max(1, left // len(hungry)), hungry[:left]
                 chosen = {"now": now, "until": until, "share": share}
                 rows = await self._take(connection, served, chosen, hinted=hinted)
-                taken += [_due(row) for row in rows if row.generation == turns[row.org_id]]
+                taken += [
+                    _due(row, turns[row.org_id]) for row in rows if row.generation == turns[row.org_id].generation
+                ]
                 counts = Counter(row.org_id for row in rows)
                 left -= len(rows)
                 hungry = hungry[len(served) :] + [each for each in served if counts[each] == share]
                 self._turn = served[-1]
         return taken
 
-    async def any_due(self, now: Instant) -> bool:
-        """Say whether any mailbox of a connected org is due: one look into the index for each org."""
-        return bool(await self._turns(now, hinted=False))
+    async def kinds_due(self, now: Instant) -> set[str]:
+        """Return the sorts of connections that have due mailboxes: one look into the index for each org."""
+        return {turn.kind for turn in (await self._turns(now, hinted=False)).values()}
 
-    async def _turns(self, now: Instant, *, hinted: bool) -> dict[str, Generation]:
-        """Return the connected orgs with due mailboxes and their generations, beginning after who was served last."""
+    async def _turns(self, now: Instant, *, hinted: bool, kind: str = "") -> dict[str, Turn]:
+        """Return the connected orgs with due mailboxes, beginning after who was served last."""
         query = _PROBES[hinted]
         async with self._store.read() as connection:
-            found = {row.org_id: row.generation for row in await connection.execute(query, {"now": now})}
+            rows = (await connection.execute(query, {"now": now})).all()
+        found = {row.org_id: Turn(row.generation, row.kind) for row in rows if kind in ("", row.kind)}
         order = sorted(found, key=lambda org_id: (org_id <= self._turn, org_id))
         return {org_id: found[org_id] for org_id in order}
 
@@ -175,7 +192,7 @@ def _probe(*, hinted: bool) -> Any:
     least = mailboxes.alias("least")
     soonest = select(func.min(least.c.due_at)).where(*_overdue(least, orgs.c.org_id, hinted=hinted))
     first = soonest.correlate(orgs).scalar_subquery()
-    return select(orgs.c.org_id, orgs.c.generation).where(orgs.c.state == CONNECTED, first.is_not(None))
+    return select(orgs.c.org_id, orgs.c.generation, orgs.c.kind).where(orgs.c.state == CONNECTED, first.is_not(None))
 
 
 def _take_shares(*, hinted: bool) -> Any:
@@ -214,8 +231,14 @@ _TAKE_SHARES: Final = {hinted: _take_shares(hinted=hinted) for hinted in (False,
 _TAKE_ONE: Final = {hinted: _take_one(hinted=hinted) for hinted in (False, True)}
 
 
-def _due(found: Any) -> Due:
-    return Due(org_id=found.org_id, mailbox_id=found.mailbox_id, generation=found.generation, hinted=bool(found.dirty))
+def _due(found: Any, turn: Turn) -> Due:
+    return Due(
+        org_id=found.org_id,
+        mailbox_id=found.mailbox_id,
+        generation=found.generation,
+        hinted=bool(found.dirty),
+        exchange=turn.kind == EWS,
+    )
 
 
 def row_of(found: Any) -> Row:

@@ -15,6 +15,7 @@ GROUPS: Final = "groups"
 USERS: Final = "users"
 ROOMS: Final = "rooms"
 SWEEP: Final = "sweep"
+EXCHANGE: Final = "exchange"  # all of an Exchange organisation's sources in one, in place of the first three
 _STAGES: Final = (GROUPS, USERS, ROOMS, SWEEP)
 
 
@@ -38,13 +39,15 @@ def parse(text: str) -> Place:
     """Return the place that a message names. Raises Reject("stage_unknown")."""
     stage, *rest = text.split(":")
     group, page, mark = rest if len(rest) == 3 else ("0", "0", "")
-    if stage not in _STAGES or not group.isdecimal() or not page.isdecimal():
+    if stage not in (*_STAGES, EXCHANGE) or not group.isdecimal() or not page.isdecimal():
         raise Reject("stage_unknown", "stage")
     return Place(stage=stage, group=int(group), page=int(page), mark=mark)
 
 
-def first(scope: Scope) -> Place:
-    """Return where an enumeration begins."""
+def first(scope: Scope, *, exchange: bool = False) -> Place:
+    """Return where an enumeration begins; an Exchange organisation is not walked page by page."""
+    if exchange:
+        return Place(stage=EXCHANGE)
     return Place(stage=GROUPS if scope.groups else USERS)
 
 
@@ -54,6 +57,8 @@ def after(place: Place, scope: Scope) -> Place | None:
         return Place(stage=GROUPS, group=place.group + 1)
     if place.stage == SWEEP:
         return None
+    if place.stage == EXCHANGE:
+        return Place(stage=SWEEP)
     following = _STAGES[_STAGES.index(place.stage) + 1]
     return Place(stage=SWEEP if following == ROOMS and not scope.rooms else following)
 

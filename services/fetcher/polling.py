@@ -14,6 +14,7 @@ from services.fetcher.due import MARKED
 from services.fetcher.mailboxes import Due
 from shared import clock, logs
 from shared.broker import Broker
+from shared.connections import EWS, GRAPH
 from shared.contracts.messages import MailboxRead
 from shared.contracts.values import Instant
 
@@ -24,6 +25,7 @@ INTERVAL: Final = 1.0
 AGAIN: Final = 0.25  # seconds between two looks at the lane's depth
 BREATH: Final = 0.05  # seconds in which hints that fall due are gathered
 BACKFILL: Final = "fetcher.backfill"
+LANES: Final = {GRAPH: BACKFILL, EWS: "fetcher.exchange"}  # where readings wait that no hint brought about
 
 
 class Look(Struct, frozen=True):
@@ -65,12 +67,18 @@ async def publish_due(context: Context, broker: Broker, now: Instant, *, polls: 
     until = now + UNSETTLED
     hinted = await context.mailboxes.take_due(now, limit=PAGE, until=until, hinted=True)
     await _publish(broker, hinted, now)
-    if not polls or not await context.mailboxes.any_due(now):
+    kinds = sorted(await context.mailboxes.kinds_due(now)) if polls else []
+    if not kinds:
         return Look(len(hinted), more=len(hinted) == PAGE)
-    room = min(PAGE, ROOM - await broker.depth(BACKFILL))
-    others = await context.mailboxes.take_due(now, limit=room, until=until) if room > 0 else []
+    looks = [await _publish_lane(context, broker, now, kind=kind) for kind in kinds]
+    return Look(len(hinted) + sum(look.published for look in looks), more=any(look.more for look in looks))
+
+
+async def _publish_lane(context: Context, broker: Broker, now: Instant, *, kind: str) -> Look:
+    room = min(PAGE, ROOM - await broker.depth(LANES[kind]))
+    others = await context.mailboxes.take_due(now, limit=room, until=now + UNSETTLED, kind=kind) if room > 0 else []
     await _publish(broker, others, now)
-    return Look(len(hinted) + len(others), more=len(others) >= room)
+    return Look(len(others), more=len(others) >= room)
 
 
 async def _publish(broker: Broker, found: Sequence[Due], now: Instant) -> None:
@@ -85,6 +93,7 @@ def _read(found: Due, now: Instant) -> MailboxRead:
         mailbox_id=found.mailbox_id,
         since=MARKED if found.hinted else now,
         live=found.hinted,
+        exchange=found.exchange,
     )
 
 

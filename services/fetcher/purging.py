@@ -21,14 +21,19 @@ from shared.errors import Retry
 from shared.graph import GraphClient, GraphError
 from shared.identity import IdentityError
 from shared.store import Store
-from shared.tables import enumerations, mailboxes, orgs, subscriptions
+from shared.tables import enumerations, mailboxes, orgs, streams, subscriptions
 
 PAGE: Final = 500
 AT_ONCE: Final = 8  # batches of deletions under way
 PATIENCE: Final = 30.0  # seconds that Microsoft has in all; what is left then lapses within a week
 SETTLED: Final = 2.0  # seconds after which nobody here takes the org for connected any more (Tenants holds it for one)
 PASSES: Final = 5
-_TABLES: Final = {"subscriptions": subscriptions, "mailboxes": mailboxes, "enumerations": enumerations}
+_TABLES: Final = {
+    "subscriptions": subscriptions,
+    "mailboxes": mailboxes,
+    "enumerations": enumerations,
+    "streams": streams,
+}
 
 
 async def purge(context: Context, broker: Broker, message: OrgPurge, _delivery: Delivery) -> Done:

@@ -17,6 +17,26 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tries: Annotated[
         int, Meta(ge=1, le=8, description="Readings that may fail in a row before a mailbox counts as failing.")
     ] = 5
+    exchange_requests: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="Requests under way at one Exchange server at a time, by all replicas together.",
+        ),
+    ] = 8
+    exchange_readings: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=2000,
+            description="Readings of Exchange mailboxes taken at a time by one replica; up to 100 share a request.",
+        ),
+    ] = 200
+    exchange_streaming: Annotated[
+        bool,
+        Meta(description="Whether Exchange servers are asked to notify of changes; otherwise calendars are polled."),
+    ] = False
     directory_page: Annotated[
         int, Meta(ge=1, le=999, description="Directory objects asked for at a time; one page is one message.")
     ] = 200

@@ -12,12 +12,12 @@ from msgspec import Struct, field
 
 from services.fetcher import asking, census, directory, due, leaving, runs
 from services.fetcher.context import Context, unreadable
-from services.fetcher.directory import Answer, DirectoryUser, Known, Step
+from services.fetcher.directory import Answer, DirectoryUser, Known, Step, Verdict
 from services.fetcher.due import Claim, Row
 from services.fetcher.job import DirectoryPage, Job
 from shared.broker import Done
 from shared.contracts.messages import MailboxRead, MailboxUnreadable
-from shared.graph import GraphError
+from shared.graph import GraphClient, GraphError
 
 MEMBERS: Final = 999
 ROOMS: Final = 100
@@ -44,7 +44,7 @@ async def groups(context: Context, job: Job) -> Done:
     group = quote(job.org.policy.scope.groups[job.place.group], safe="")
     start = f"/groups/{group}/transitiveMembers/microsoft.graph.user?$select=id,mail&$top={MEMBERS}&$count=true"
     try:
-        page = await job.client.get(job.cursor or start, DirectoryPage, headers=_ADVANCED)
+        page = await context.tenants.client(job.org).get(job.cursor or start, DirectoryPage, headers=_ADVANCED)
     except GraphError as error:
         if error.status != 404 or error.code.lower() not in _NO_GROUP or job.cursor:
             raise
@@ -59,39 +59,51 @@ async def groups(context: Context, job: Job) -> Done:
 async def users(context: Context, job: Job) -> Done:
     """Put one page of the directory into buckets; readings follow for mailboxes that need one.
 
-    Who stays or leaves is remembered first, because readings and the sweep look for it; who needs a reading is found
-    again if the page is done again. Whom a new policy shuts out goes after consumers were told.
+    Who needs a reading is found again if the page is done again.
     """
     start = f"/users?$select={_USER}&$top={context.settings.directory_page}"
-    page = await job.client.get(job.cursor or start, DirectoryPage)
+    client = context.tenants.client(job.org)
+    page = await client.get(job.cursor or start, DirectoryPage)
     following = job.following(page.next_link)
     found = _usable(page.value)
     known = await census.known(context.store, job.org.org_id, (user.id for user in found))
-    erased = [user.id for user in found if user.id in known and known[user.id].reason == directory.ERASED]
-    steps = await _judge(job, [user for user in found if user.id not in erased], known)
+    erased = erased_of(known)
+    steps = await _judge(client, job, [user for user in found if user.id not in erased], known)
+    told, gone = await remember(context, job, steps, erased=erased)
+    reads = [_read(job, step.verdict.mailbox_id) for step in steps if step.read]
+    return Done(messages=(*told, *reads, *following), commit=lambda: census.record(context.store, job.seen, gone))
+
+
+def erased_of(known: dict[str, Known]) -> list[str]:
+    """Return the mailboxes of which only the id is kept: nothing is asked of them, and nothing written."""
+    return [mailbox_id for mailbox_id, before in known.items() if before.reason == directory.ERASED]
+
+
+async def remember(
+    context: Context, job: Job, steps: Sequence[Step], *, erased: Sequence[str]
+) -> tuple[list[MailboxUnreadable], list[Verdict]]:
+    """Remember a page's mailboxes, and return what to tell consumers, and the verdicts to record once that is said.
+
+    Who stays or leaves is remembered first, because readings and the sweep look for it. Whom a new policy shuts out
+    goes after consumers were told.
+    """
     gone = [step for step in steps if step.gone]
     staying = [step.verdict for step in steps if not step.gone and not step.leaving]
     await census.record(context.store, job.seen, staying)
     await leaving.mark(context.store, job.seen, [step.verdict for step in steps if step.leaving])
     # or the sweep, if it comes first, removes them as well
     await census.mark_seen(context.store, job.seen, [*erased, *(step.verdict.mailbox_id for step in gone)])
-    reads = [_read(job, step.verdict.mailbox_id) for step in steps if step.read]
-    told = await _told(context, job, gone)
-
-    async def remember() -> None:
-        await census.record(context.store, job.seen, [step.verdict for step in gone])
-
-    return Done(messages=(*told, *reads, *following), commit=remember)
+    return await _told(context, job, gone), [step.verdict for step in gone]
 
 
-async def _judge(job: Job, found: Sequence[DirectoryUser], known: dict[str, Known]) -> list[Step]:
+async def _judge(client: GraphClient, job: Job, found: Sequence[DirectoryUser], known: dict[str, Known]) -> list[Step]:
     scope = job.org.policy.scope
     early = {}
     for user in found:
         before = known.get(user.id)
         in_group = before is not None and before.scope_run == job.run
         early[user.id] = directory.before_asking(user, scope, in_group=in_group)
-    answers = await asking.ask(job.client, [user for user in found if early[user.id] is None])
+    answers = await asking.ask(client, [user for user in found if early[user.id] is None])
     steps = []
     for user in found:
         verdict = early[user.id] or directory.after_asking(user, scope, answers.get(user.id, Answer()))
@@ -103,7 +115,7 @@ async def rooms(context: Context, job: Job) -> Done:
     """Mark one page of rooms; without the permission to list them the stage is left out, and the admin is told."""
     start = f"/places/microsoft.graph.room?$top={ROOMS}"
     try:
-        page = await job.client.get(job.cursor or start, RoomPage)
+        page = await context.tenants.client(job.org).get(job.cursor or start, RoomPage)
     except GraphError as error:
         if error.status != 403:
             raise

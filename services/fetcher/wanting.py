@@ -1,13 +1,14 @@
 """Which mailboxes a subscription is wanted for, found in the store, some at a time: exactly those that are read.
 
-A mailbox that is not read any more loses its own; while its org needs attention it keeps what it has.
+A mailbox that is not read any more loses its own; while its org needs attention it keeps what it has. They are Graph's:
+an Exchange server is listened to in another way.
 """
 
 from sqlalchemy import BigInteger, and_, case, exists, func, literal, select, true, update
 
 from services.fetcher import plans
 from services.fetcher.subscriptions import AT_ONCE, COLUMNS, KEY, MAILBOX, lock_both, promise, row_of, rows_of
-from shared.connections import CONNECTED, IN_FORCE
+from shared.connections import CONNECTED, GRAPH, IN_FORCE
 from shared.contracts.values import Bucket, Instant
 from shared.store import Store
 from shared.tables import mailboxes, orgs, subscriptions
@@ -22,7 +23,12 @@ async def want(store: Store, now: Instant, *, limit: int) -> int:
     lacking = (
         select(mailboxes.c.org_id, mailboxes.c.mailbox_id)
         .join(orgs, and_(orgs.c.org_id == mailboxes.c.org_id, orgs.c.generation == mailboxes.c.generation))
-        .where(orgs.c.state == CONNECTED, mailboxes.c.bucket == Bucket.ACTIVE, ~exists().where(MAILBOX))
+        .where(
+            orgs.c.state == CONNECTED,
+            orgs.c.kind == GRAPH,
+            mailboxes.c.bucket == Bucket.ACTIVE,
+            ~exists().where(MAILBOX),
+        )
         .order_by(place, mailboxes.c.org_id)
         .limit(limit)
         .subquery()
@@ -45,6 +51,7 @@ async def revise(store: Store, now: Instant, *, nowhere: bool = False) -> int:
         mailboxes.c.bucket == Bucket.ACTIVE,
         orgs.c.org_id == subscriptions.c.org_id,
         orgs.c.state.in_(IN_FORCE),
+        orgs.c.kind == GRAPH,
     )
     outdated = subscriptions.c.wanted.is_(true()) if nowhere else subscriptions.c.wanted != read
     async with store.read() as connection:
@@ -64,7 +71,7 @@ async def revise(store: Store, now: Instant, *, nowhere: bool = False) -> int:
 
 
 async def connected_orgs(store: Store) -> list[str]:
-    """Return every connected org, by id."""
-    query = select(orgs.c.org_id).where(orgs.c.state == CONNECTED).order_by(orgs.c.org_id)
+    """Return every org connected through Graph, by id."""
+    query = select(orgs.c.org_id).where(orgs.c.state == CONNECTED, orgs.c.kind == GRAPH).order_by(orgs.c.org_id)
     async with store.read() as connection:
         return list((await connection.execute(query)).scalars())

@@ -8,6 +8,8 @@ import asyncio
 import random
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,7 +18,9 @@ from services.normalizer.merge import RANKED, merge
 from shared import clock
 from shared.contracts.policy import Policy
 from shared.contracts.values import DAY, Block, Window
+from tests.bench.decoding import decoding
 from tests.bench.disconnecting import disconnect
+from tests.bench.exchange import exchange
 from tests.bench.fairness import fairness
 from tests.bench.floor import read_everything
 from tests.bench.latency import latency
@@ -24,7 +28,7 @@ from tests.bench.surroundings import Servers, sandbox
 from tests.pipeline.fleet import SERVICES, Fleet
 
 ORG = "bench"
-PARTS = ["throughput", "scaling", "merging", "memory", "latency", "fairness", "disconnect"]
+PARTS = ["throughput", "scaling", "merging", "memory", "latency", "fairness", "disconnect", "decoding", "exchange"]
 
 
 class Figures(Struct, frozen=True):
@@ -126,6 +130,25 @@ async def memory(folder: Path, servers: Servers) -> None:
         print(f"  {name:<11} {small:6.1f} MiB at 500, {large:6.1f} MiB at 5,000 = {large / small:.2f} x")
 
 
+def _runs(folder: Path, servers: Servers, *, mailboxes: int, events: int) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return what runs for each part, in order."""
+
+    async def alone(run: Callable[[], None]) -> None:
+        run()
+
+    return {
+        "throughput": partial(throughput, folder / "a", servers, mailboxes=mailboxes, events=events),
+        "scaling": partial(scaling, folder / "b", servers, mailboxes=600, latency=0.15),
+        "merging": partial(alone, merging),
+        "memory": partial(memory, folder / "c", servers),
+        "latency": partial(latency, folder / "d", servers),
+        "fairness": partial(fairness, folder / "e", servers),
+        "disconnect": partial(disconnect, folder / "f", servers),
+        "decoding": partial(alone, decoding),
+        "exchange": partial(exchange, folder / "g", servers, mailboxes=10_000, events=40),
+    }
+
+
 async def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,20 +161,9 @@ async def main() -> None:
         folder = Path(name)
         servers = Servers()
         try:
-            if "throughput" in parts:
-                await throughput(folder / "a", servers, mailboxes=options.mailboxes, events=options.events)
-            if "scaling" in parts:
-                await scaling(folder / "b", servers, mailboxes=600, latency=0.15)
-            if "merging" in parts:
-                merging()
-            if "memory" in parts:
-                await memory(folder / "c", servers)
-            if "latency" in parts:
-                await latency(folder / "d", servers)
-            if "fairness" in parts:
-                await fairness(folder / "e", servers)
-            if "disconnect" in parts:
-                await disconnect(folder / "f", servers)
+            for part, run in _runs(folder, servers, mailboxes=options.mailboxes, events=options.events).items():
+                if part in parts:
+                    await run()
         finally:
             servers.stop()
 

@@ -2,7 +2,7 @@
 
 On standard input it takes lines, each answered by one of JSON: `change NUMBER PER_SECOND TENANT` adds events to the
 mailboxes in turn at that pace (answer: [address, UTC seconds] of each); `keep NUMBER TENANT` removes all other people;
-`subscriptions TENANT` counts the living ones.
+`subscriptions TENANT` counts the living ones; `requests` tells how many of which kind there were.
 """
 
 import asyncio
@@ -28,6 +28,11 @@ async def serve(options: SandboxOptions) -> None:
             "client_id": sandbox.client_id,
             "client_secret": sandbox.client_secret,
             "control_token": sandbox.control_token,
+            "ews_url": sandbox.ews_url,
+            "ews_user": sandbox.ews_user,
+            "ews_password": sandbox.ews_password,
+            "ews_scope": sandbox.ews_scope,
+            "member": sandbox.mailboxes()[0].address,
         }
     )
     loop = asyncio.get_running_loop()
@@ -39,6 +44,8 @@ async def serve(options: SandboxOptions) -> None:
                 for person in sandbox.mailboxes(tenant=tenant)[int(number) :]:
                     sandbox.remove_user(person.address, tenant=tenant)
                 _say(len(sandbox.mailboxes(tenant=tenant)))
+            case ["requests"]:
+                _say(dict(sandbox.requests.kinds))
             case ["subscriptions", tenant]:
                 _say(len(sandbox.subscriptions(tenant=tenant)))
     await sandbox.stop()

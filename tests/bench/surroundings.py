@@ -37,6 +37,10 @@ class SandboxProcess:
         """Return how many subscriptions live."""
         return int(await self._ask(f"subscriptions {tenant}"))
 
+    async def requests(self) -> dict[str, int]:
+        """Return how many requests of which kind there were."""
+        return {name: int(count) for name, count in (await self._ask("requests")).items()}
+
     async def _ask(self, line: str) -> Any:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())

@@ -52,3 +52,11 @@ def walk_links(links: list[str]) -> Place:
 @given(st.integers(1, 300))
 def test_a_straight_way_is_never_a_circle(length: int) -> None:
     assert walk_links([f"link{number}" for number in range(length)]).page == length
+
+
+def test_an_exchange_organisation_is_gathered_in_one_stage_and_then_swept() -> None:
+    place = first(Scope(groups=("group@example.org",), rooms=True), exchange=True)
+    assert (place.stage, parse(str(place))) == ("exchange", place)
+    swept = after(place, Scope())
+    assert swept == Place(stage="sweep")
+    assert after(swept, Scope()) is None

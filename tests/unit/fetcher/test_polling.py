@@ -10,12 +10,13 @@ import services.fetcher.polling
 from services.fetcher.context import Context
 from services.fetcher.due import MARKED
 from services.fetcher.mailboxes import Mailboxes
-from services.fetcher.polling import AGAIN, PAGE, ROOM, UNSETTLED, poll, publish_due
+from services.fetcher.polling import AGAIN, BACKFILL, LANES, PAGE, ROOM, UNSETTLED, poll, publish_due
 from services.fetcher.settings import Settings
 from shared import clock, logs
+from shared.broker import topology
 from shared.contracts.messages import MailboxRead
 from shared.store import Store, open_store
-from shared.tables import mailboxes
+from shared.tables import mailboxes, orgs
 from tests.unit.fetcher.lanes import connect
 from tests.waiting import until
 
@@ -37,11 +38,11 @@ class Queue:
         self.sent += messages
 
     async def depth(self, queue: str) -> int:
-        assert queue == "fetcher.backfill"
+        assert queue in LANES.values()
         if self.away:
             raise OSError
         self.asked.append(asyncio.get_running_loop().time())
-        return self.waiting
+        return self.waiting if queue == BACKFILL else 0
 
 
 class Log:
@@ -112,6 +113,30 @@ async def test_the_lane_is_not_asked_about_where_nothing_is_due(store: Store) ->
     await put(store, 1, due_at=NOW + 1)
     await publish_due(context_of(store), queue, NOW)
     assert queue.asked == []
+
+
+async def test_readings_of_exchange_mailboxes_wait_in_a_lane_of_their_own(store: Store) -> None:
+    queue: Any = Queue()
+    await connect(store, "exchange")
+    async with store.write() as connection:
+        await connection.execute(update(orgs).where(orgs.c.org_id == "exchange").values(kind="ews"))
+    await put(store, 3)
+    await put(store, 2, org_id="exchange")
+    queue.waiting = ROOM  # of Graph's lane; the other's room is its own
+    look = await publish_due(context_of(store), queue, NOW)
+    assert {(each.org_id, each.exchange, each.live) for each in queue.sent} == {("exchange", True, False)}
+    assert (look.published, look.more) == (2, True)
+    assert {topology.queue_of(topology.EXCHANGE, topology.route(each)) for each in queue.sent} == {"fetcher.exchange"}
+
+
+async def test_a_hint_about_an_exchange_mailbox_goes_the_live_lane(store: Store) -> None:
+    queue: Any = Queue()
+    await connect(store, "exchange")
+    async with store.write() as connection:
+        await connection.execute(update(orgs).where(orgs.c.org_id == "exchange").values(kind="ews"))
+    await put(store, 1, org_id="exchange", dirty=True)
+    await publish_due(context_of(store), queue, NOW)
+    assert [topology.queue_of(topology.EXCHANGE, topology.route(each)) for each in queue.sent] == ["fetcher.live"]
 
 
 @asynccontextmanager

@@ -1,0 +1,118 @@
+"""Edge: the free and busy time of many mailboxes, each whole or with its own error, and nothing else of them.
+
+It learns how long a window the server allows, and asks again in halves where a mailbox has too many entries for one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from services.fetcher.exchange_asks import Asks
+from services.fetcher.exchange_batches import Told
+from services.fetcher.exchange_fate import BUSY
+from services.fetcher.exchange_spans import LONG_DAYS, allowed_days, halves, spans
+from services.fetcher.failure import TOO_LARGE
+from shared.contracts.messages import RawEvent
+from shared.contracts.values import DAY, Window
+from shared.ews.availability import Answered, availability
+from shared.ews.envelopes import free_busy
+from shared.ews.errors import EwsError
+from shared.ews.time_zone import ZoneRules
+
+_TOO_MANY: Final = frozenset({"ErrorIndividualMailboxLimitReached", "ErrorMailboxDataArrayTooBig"})
+_TOO_LONG: Final = "ErrorTimeIntervalTooBig"
+_TOO_DENSE: Final = "ErrorResultSetTooBig"
+
+
+class Limits(Struct):
+    """What was learned of one server: the longest window it answers, in days."""
+
+    days: int = LONG_DAYS
+
+
+class FreeBusy:
+    """Reads the free and busy time of mailboxes of one server."""
+
+    def __init__(self, server: Asks) -> None:
+        """Take the way to the server; its limits are learned from its refusals."""
+        self._server = server
+        self.limits = Limits()
+
+    async def __call__(self, addresses: Sequence[str], window: Window) -> Mapping[str, Told | EwsError]:
+        """Return what is told of each mailbox in the window, or why nothing is.
+
+        Raises EwsError where nothing was answered.
+        """
+        while True:
+            days = self.limits.days
+            try:
+                return await self._whole(addresses, window, days)
+            except EwsError as error:
+                if error.code != _TOO_LONG:
+                    raise
+                shorter = allowed_days(days, error.value)
+                if shorter is None:
+                    raise
+                self.limits.days = min(self.limits.days, shorter)
+
+    async def _whole(self, addresses: Sequence[str], window: Window, days: int) -> dict[str, Told | EwsError]:
+        kept: dict[str, dict[RawEvent, None]] = {address: {} for address in addresses}
+        zones: dict[str, ZoneRules | None] = {}
+        failed: dict[str, EwsError] = {}
+        for span in spans(window, days):
+            left = [address for address in addresses if address not in failed]
+            for address, told in (await self._span(left, span)).items():
+                if isinstance(told, EwsError):
+                    failed[address] = told
+                else:
+                    kept[address].update(dict.fromkeys(told.events))  # what lies across a border is in both answers
+                    zones[address] = told.zone
+        return {name: failed.get(name) or Told(tuple(kept[name]), zones.get(name)) for name in addresses}
+
+    async def _span(self, addresses: Sequence[str], span: Window) -> dict[str, Told | EwsError]:
+        if not addresses:
+            return {}
+        try:
+            answers = await self._server.ask(free_busy(addresses, span), _answers)
+        except EwsError as error:
+            if error.code not in _TOO_MANY or len(addresses) == 1:
+                raise
+            middle = len(addresses) // 2
+            return await self._span(addresses[:middle], span) | await self._span(addresses[middle:], span)
+        if len(answers) != len(addresses):
+            raise EwsError("malformed")
+        found = dict(zip(addresses, map(_outcome, answers), strict=True))
+        return {address: await self._dense(address, span, outcome) for address, outcome in found.items()}
+
+    async def _dense(self, address: str, span: Window, outcome: Told | EwsError) -> Told | EwsError:
+        """Return an outcome as it is, or what the halves of the span hold where the whole holds too much."""
+        if not isinstance(outcome, EwsError) or outcome.code != _TOO_DENSE:
+            if isinstance(outcome, EwsError) and outcome.code == _TOO_LONG:
+                raise outcome  # it concerns the window, not the mailbox
+            return outcome
+        parts = halves(span, DAY)
+        if parts is None:
+            return EwsError(TOO_LARGE)
+        found: dict[RawEvent, None] = {}
+        for half in parts:
+            told = (await self._span([address], half))[address]
+            if isinstance(told, EwsError):
+                return told
+            found.update(dict.fromkeys(told.events))
+        return Told(tuple(found))
+
+
+def _answers(chunks: Iterable[bytes]) -> tuple[Answered, ...]:
+    """Return what came back for each mailbox. Raises EwsError, also where one response says that nothing is answered.
+
+    An internal error that hides a busy server comes so: once, however many mailboxes were asked for.
+    """
+    answers = availability(chunks)
+    if len(answers) == 1 and answers[0].error is not None and answers[0].error.code in BUSY:
+        raise answers[0].error
+    return answers
+
+
+def _outcome(answered: Answered) -> Told | EwsError:
+    return answered.error if answered.error is not None else Told(answered.events, answered.zone)
