@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from deploy.command.everything import SETTINGS
 from deploy.described_types import sentence, structs_within, words_of
-from services.authorizer import sentences
+from services.authorizer import exchange_sentences, sentences, verdicts
 from shared.broker import topology
 from shared.config import Deployment, Secret, describe
 from shared.contracts import messages, public
@@ -168,14 +168,20 @@ def failures_page() -> str:
         "# When a connection is refused\n",
         "`busyline connect`, `busyline status` and the HTTP API's status show a fixed word, and a sentence for whoever",
         "can repair it. Where Microsoft gave a code (AADSTS...), the sentence ends with it. Background:",
-        "[microsoft.md](microsoft.md).\n",
+        "[microsoft.md](microsoft.md), [exchange.md](exchange.md).\n",
         "## Refused\n",
         "An admin has to act. The organisation is tried again by itself every `BUSYLINE_AUTHORIZER_RETRY_REFUSED`",
-        "seconds, except after `tenant_taken`; connecting again tries it at once.\n",
+        f"seconds, except after `{verdicts.TAKEN}` and, so as not to lock an account, after",
+        f"{' and '.join(f'`{reason}`' for reason in sorted(sentences.FINAL))}; connecting again tries it at once.\n",
         *_words_table(sentences.REFUSALS),
+        "\nAn Exchange server, and the directory that lists its mailboxes:\n",
+        *_words_table(exchange_sentences.REFUSALS),
         "\n## Put off\n",
         "It passes by itself, or the operator of this server has to act. It is tried again within minutes.\n",
-        *_words_table(sentences.DELAYS),
+        *_words_table(sentences.DELAYS | exchange_sentences.DELAYS),
+        "\n## Warned of\n",
+        "`busyline test-connection` says it of an Exchange server; nothing is refused for it.\n",
+        *_words_table(exchange_sentences.WARNINGS),
     ]
     return "\n".join(parts) + "\n"
 

@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
+from deploy.sandbox.state import State
 from shared.broker import address, declare, topology
 from shared.migrate import upgrade
+from tests.ews_schema import SCHEMA, problems
 from tests.servers import (
     Container,
     PostgresServer,
@@ -176,3 +178,19 @@ def broker_url(request: pytest.FixtureRequest) -> str:
     if request.param == "memory":
         return f"memory://test{next(_numbers)}"
     return str(request.getfixturevalue("amqp_url"))
+
+
+@pytest.fixture(autouse=True)
+def every_exchange_answer_is_valid(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold what a sandbox of this test answers as an Exchange server against Microsoft's schema, where that is here."""
+    wrong: list[str] = []
+    make = State.__init__
+
+    def made(self: State, *arguments: Any, **named: Any) -> None:
+        make(self, *arguments, **named)
+        self.ews_seen = lambda body: wrong.extend(problems(body))
+
+    if SCHEMA.is_file():
+        monkeypatch.setattr(State, "__init__", made)
+    yield
+    assert wrong[:5] == []

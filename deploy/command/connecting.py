@@ -1,22 +1,22 @@
 """Connecting an organisation, admitting consumers, rotating keys: what changes who may read what."""
 
 import asyncio
-from pathlib import Path
 
 import click
 import msgspec
 
 from deploy.command.actors import actor_option, ready, record
 from deploy.command.context import console, deployment, opened_store
+from deploy.command.exchange_options import exchange_connection, exchange_credential, exchange_options, is_exchange
 from deploy.command.failures import OVERTAKEN, Wrong
 from deploy.command.policies import policy, policy_options
+from deploy.command.secret_files import app, app_options
 from services.authorizer import orgs
 from services.publisher import consumers as admitted
 from shared import clock, clouds
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy, Scope
 from shared.contracts.values import ORG_ID, Window
-from shared.identity import GraphCredential
 from shared.store import Store
 from shared.vault import load_vault
 
@@ -25,12 +25,14 @@ PATIENCE = 120  # seconds; verification takes a few
 
 @click.command()
 @click.argument("org")
-@click.option("--tenant", required=True, help="The customer's tenant: its GUID or a domain of it.")
-@click.option("--cloud", default="global", show_default=True, help="Microsoft's cloud, such as us_government.")
-@click.option("--client-id", required=True, help="The application (client) id of the app registration.")
-@click.option("--client-secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--certificate-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM with key.")
-@click.option("--group", "groups", multiple=True, help="Read only members of this group (object id); repeatable.")
+@app_options
+@exchange_options
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    help="Read only members of this group (object id; an address at an Exchange server); repeatable.",
+)
 @click.option("--include", multiple=True, help="Read this address too; repeatable.")
 @click.option("--exclude", multiple=True, help="Never read this address; repeatable.")
 @click.option("--no-rooms", is_flag=True, help="Leave rooms out.")
@@ -38,10 +40,15 @@ PATIENCE = 120  # seconds; verification takes a few
 @policy_options
 @actor_option
 def connect(org: str, *, actor: str, **options: object) -> None:
-    """Connect ORG (the platform's id of an organisation) to Microsoft 365, and say what came of it.
+    """Connect ORG (the platform's id of an organisation), and say what came of it.
 
-    The secret is read from a file, never from the command line, and is sealed before it is stored.
-    """
+    \b
+    Microsoft 365:       --tenant, --client-id and a secret or certificate
+    An Exchange server:  --ews, --account, --member and whose calendars are read
+
+    A secret is read from a file or typed, never taken from the command line, and is sealed before it is stored.
+    `busyline test-connection` tries an Exchange server without storing anything.
+    """  # noqa: D301 -- \b is click's mark for a paragraph it must not fill
     if not ORG_ID.match(org):
         raise Wrong("ORG is 1 to 64 letters, digits, - or _")
     asyncio.run(_connect(org, options, actor=actor))
@@ -50,7 +57,9 @@ def connect(org: str, *, actor: str, **options: object) -> None:
 async def _connect(org: str, options: dict[str, object], *, actor: str) -> None:
     ready = deployment()
     name = orgs.credential_name(org)
-    credential, connection, wanted = _credential(options), _connection(name, options), _policy(options)
+    with_exchange = is_exchange(options)
+    connection = exchange_connection(name, options) if with_exchange else _connection(name, options)
+    credential, wanted = exchange_credential(options) if with_exchange else app(options), _policy(options)
     vault = load_vault(ready.keys_file)
     async with opened_store() as store:
         await orgs.put_credential(store, vault, name, credential, org_id=org, actor=actor, now=clock.now())
@@ -59,35 +68,16 @@ async def _connect(org: str, options: dict[str, object], *, actor: str) -> None:
                 store, org_id=org, connection=connection, policy=wanted, actor=actor, now=clock.now()
             ):
                 raise click.ClickException(OVERTAKEN)
-            with console.status("verifying with Microsoft ..."):
+            with console.status(f"verifying with {'the server' if with_exchange else 'Microsoft'} ..."):
                 await _outcome(store, org)
         finally:
             await orgs.forget_unused(store, org)
 
 
-def _credential(options: dict[str, object]) -> GraphCredential:
-    secret, certificate = options["client_secret_file"], options["certificate_file"]
-    if (secret is None) == (certificate is None):
-        raise Wrong("give --client-secret-file or --certificate-file, one of them")
-    return GraphCredential(
-        client_id=str(options["client_id"]),
-        client_secret=_text(secret).strip() if isinstance(secret, Path) else "",
-        certificate=_text(certificate) if isinstance(certificate, Path) else "",
-    )
-
-
-def _text(file: Path) -> str:
-    try:
-        found = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise Wrong(f"{file} is not a text file") from None
-    if not found.strip():
-        raise Wrong(f"{file} is empty")
-    return found
-
-
 def _connection(name: str, options: dict[str, object]) -> GraphConnection:
     """Build the connection, checked before anything is stored: what cannot be a tenant or a cloud is refused."""
+    if not (options["tenant"] and options["client_id"]):
+        raise Wrong("give --tenant and --client-id for Microsoft 365, or --ews for an Exchange server")
     wanted = GraphConnection(tenant_id=str(options["tenant"]).lower(), credential=name, cloud=str(options["cloud"]))
     if wanted.cloud not in clouds.NAMES:
         raise Wrong(f"--cloud is one of {', '.join(clouds.NAMES)}")

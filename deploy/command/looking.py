@@ -32,7 +32,7 @@ async def _status(org: str | None) -> None:
     async with opened_store() as store:
         names = [org] if org else [found.org_id for found in await orgs.all_orgs(store)]
         if not names:
-            console.print("No organisation is connected yet: busyline connect ORG --tenant ...")
+            console.print("No organisation is connected yet: busyline connect ORG --tenant ... or --ews ...")
         for name in names:
             found = await standing(store, name)
             if found is None:

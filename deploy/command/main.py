@@ -19,6 +19,7 @@ from deploy.command import (
     privacy,
     resyncing,
     serving,
+    testing_connection,
     trying,
     verifying,
 )
@@ -38,6 +39,7 @@ def main() -> None:
     Try it:        busyline demo
     Run it:        busyline database upgrade, then busyline up (or one service a process)
     Connect:       busyline connect ORG --tenant TENANT --client-id ID --client-secret-file FILE
+                   busyline test-connection --ews ..., busyline connect ORG --ews ...
     Look:          busyline status, busyline mailboxes ORG, busyline watch, busyline dead-letters list
     Change:        busyline policy set ORG ..., busyline resync ORG
     Leave:         busyline disconnect ORG, busyline receipt ORG, busyline verify-purge ORG
@@ -100,6 +102,7 @@ for _command in (
     demonstration.demo,
     trying.sandbox,
     connecting.connect,
+    testing_connection.test_connection,
     disconnecting.disconnect,
     disconnecting.receipt,
     verifying.verify_purge,

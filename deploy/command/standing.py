@@ -9,6 +9,8 @@ from deploy.command import receipts
 from services.publisher.answers import OrgStatus
 from services.publisher.standing import org_status
 from shared import clock
+from shared.connections import decoded
+from shared.contracts.messages import EwsConnection
 from shared.store import Store
 from shared.tables import mailboxes, orgs
 
@@ -19,7 +21,9 @@ async def standing(store: Store, org_id: str) -> dict[str, Any] | None:
     if leaving is not None:
         return leaving
     found = await org_status(store, org_id)
-    return None if found is None else told(found) | {"next": await _next(store, org_id)}
+    if found is None:
+        return None
+    return told(found) | {"server": await _server(store, org_id), "next": await _next(store, org_id)}
 
 
 def told(found: OrgStatus) -> dict[str, Any]:
@@ -32,6 +36,16 @@ def told(found: OrgStatus) -> dict[str, Any]:
             f"busyline allow-removal {found.org_id}"
         )
     return shown
+
+
+async def _server(store: Store, org_id: str) -> str:
+    """Return where an Exchange server is and how it is signed in to; empty for Microsoft 365, or before it is known."""
+    async with store.read() as reading:
+        encoded = (await reading.execute(select(orgs.c.connection).where(orgs.c.org_id == org_id))).scalar_one_or_none()
+    connection = decoded(encoded) if encoded else None
+    if not isinstance(connection, EwsConnection):
+        return ""
+    return f"{connection.endpoint} ({connection.scheme})" if connection.endpoint else connection.url
 
 
 async def _leaving(store: Store, org_id: str) -> dict[str, Any] | None:

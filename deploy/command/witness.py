@@ -5,9 +5,10 @@ It is personal data. It goes into a file of the operator's own, readable by that
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +17,8 @@ from sqlalchemy import Select, select
 from deploy.command.failures import Wrong
 from deploy.command.searching import Wanted
 from services.authorizer.credentials import DEFAULT, LONGEST_PREFIX
-from shared.contracts.messages import GraphConnection
+from shared.connections import decoded
+from shared.contracts.messages import Connection, EwsConnection, GroupSource, LdapSource, ListSource, Source
 from shared.contracts.values import Instant
 from shared.store import Store
 from shared.tables import credentials, mailboxes, orgs, subscriptions, timelines
@@ -33,6 +35,7 @@ class Witness(Struct, frozen=True, kw_only=True):
     mailbox_ids: tuple[str, ...] = ()
     subscription_ids: tuple[str, ...] = ()
     tenant_ids: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
 
     def wanted(self) -> Iterator[Wanted]:
@@ -42,6 +45,7 @@ class Witness(Struct, frozen=True, kw_only=True):
             ("mailbox id", self.mailbox_ids),
             ("subscription id", self.subscription_ids),
             ("tenant id", self.tenant_ids),
+            ("server", self.servers),
             ("credential", self.credentials),
         ):
             yield from (Wanted(kind, text) for text in texts)
@@ -58,38 +62,80 @@ async def witnessed(store: Store, org_id: str, *, now: Instant) -> Witness:
         return select(column_).where(column_.table.c.org_id == org_id)
 
     stored = await column(select(credentials.c.credential_id))
-    own = await _own(store, org_id, stored)
+    known, others = await _connections(store, org_id)
+    shared = servers_of(others)  # what another org is reached by stays
     return Witness(
         org_id=org_id,
         made_at=now,
-        addresses=_sorted(await column(of(mailboxes.c.address)) | await column(of(timelines.c.address))),
+        addresses=_sorted(
+            await column(of(mailboxes.c.address)) | await column(of(timelines.c.address)) | addresses_of(known)
+        ),
         mailbox_ids=_sorted(await column(of(mailboxes.c.mailbox_id)) | await column(of(timelines.c.mailbox_id))),
         subscription_ids=_sorted(await column(of(subscriptions.c.subscription_id))),
-        tenant_ids=_sorted(await _tenants(store, org_id)),
-        credentials=_sorted(own),
+        tenant_ids=_sorted(
+            (tenants_of(known) | await column(of(orgs.c.tenant_id))) - {f"ews:{host}" for host in shared}
+        ),
+        servers=_sorted(servers_of(known) - shared),
+        credentials=_sorted(own_credentials(org_id, stored, known, others)),
     )
 
 
-async def _tenants(store: Store, org_id: str) -> set[str]:
-    query = select(orgs.c.connection, orgs.c.asked, orgs.c.tenant_id).where(orgs.c.org_id == org_id)
-    async with store.read() as reading:
-        row = (await reading.execute(query)).one_or_none()
-    if row is None:
-        return set()
-    named = {msgspec.json.decode(text, type=GraphConnection).tenant_id for text in (row.connection, row.asked) if text}
-    return (named | {row.tenant_id}) - {""}
-
-
-async def _own(store: Store, org_id: str, stored: set[str]) -> set[str]:
-    """Return the credentials that go with an org: named after it, or used by it alone; never the deployment's own."""
-    named: dict[bool, set[str]] = {True: set(), False: set()}
+async def _connections(store: Store, org_id: str) -> tuple[list[Connection], list[Connection]]:
+    """Return an org's connections, in force and asked for, and those of all others."""
+    found: dict[bool, list[Connection]] = {True: [], False: []}
     async with store.read() as reading:
         for row in await reading.execute(select(orgs.c.org_id, orgs.c.connection, orgs.c.asked)):
-            found = [msgspec.json.decode(text, type=GraphConnection) for text in (row.connection, row.asked) if text]
-            named[row.org_id == org_id].update(connection.credential for connection in found)
+            found[row.org_id == org_id] += [decoded(text) for text in (row.connection, row.asked) if text]
+    return found[True], found[False]
+
+
+def tenants_of(known: Iterable[Connection]) -> set[str]:
+    """Return the tenants that connections name."""
+    return {connection.tenant_id for connection in known} - {""}
+
+
+def servers_of(known: Iterable[Connection]) -> set[str]:
+    """Return the hosts of an Exchange server and of a directory that connections name: they name the customer."""
+    urls = [url for connection in known if isinstance(connection, EwsConnection) for url in _urls(connection)]
+    return {(urlsplit(url).hostname or "").lower() for url in urls} - {""}
+
+
+def addresses_of(known: Iterable[Connection]) -> set[str]:
+    """Return the addresses that connections to Exchange servers name, and the names in their directory."""
+    found: set[str] = set()
+    for connection in known:
+        if isinstance(connection, EwsConnection):
+            found |= {connection.member.lower(), connection.outsider.lower()}
+            found |= {name for source in connection.directory for name in _named(source)}
+    return found - {""}
+
+
+def _urls(connection: EwsConnection) -> list[str]:
+    told = [source.url for source in connection.directory if isinstance(source, LdapSource)]
+    return [connection.url, connection.endpoint, connection.resource, *told]
+
+
+def _named(source: Source) -> tuple[str, ...]:
+    match source:
+        case LdapSource(base=base, group=group):
+            return base, group
+        case GroupSource(address=address):
+            return (address.lower(),)
+        case ListSource(addresses=addresses):
+            return tuple(address.lower() for address in addresses)
+        case _:
+            return ()
+
+
+def own_credentials(
+    org_id: str, stored: set[str], known: Iterable[Connection], others: Iterable[Connection]
+) -> set[str]:
+    """Return the credentials that go with an org: named after it, or used by it alone; never the deployment's own."""
     after_it = re.compile(re.escape(org_id[:LONGEST_PREFIX]) + "-[0-9a-f]{8}")
-    mine = {name for name in stored if after_it.fullmatch(name)} | (named[True] & stored)
-    return mine - named[False] - {DEFAULT, org_id}  # the org's own id is looked for in any case
+    used = {connection.credential for connection in known} & stored
+    mine = {name for name in stored if after_it.fullmatch(name)} | used
+    foreign = {connection.credential for connection in others}
+    return mine - foreign - {DEFAULT, org_id}  # the org's own id is looked for in any case
 
 
 def _sorted(texts: set[str]) -> tuple[str, ...]:

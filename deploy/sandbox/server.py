@@ -31,9 +31,7 @@ Channels = WeakKeyDictionary[asyncio.Transport, dict[str, Any]]  # what each con
 class Sandbox(Changes):
     """A running sandbox: where it is, how to sign in, what was asked of it, and everything control can do."""
 
-    def __init__(
-        self, state: State, runner: web.ServerRunner, *, ca_file: Path, port: int, channels: Channels
-    ) -> None:
+    def __init__(self, state: State, runner: web.ServerRunner, *, ca_file: Path, port: int, channels: Channels) -> None:
         """Take a world that is being served on a port, and the connections there are."""
         super().__init__(state)
         self._runner = runner

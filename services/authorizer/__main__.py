@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.authorizer import due, orgs
 from services.authorizer.desk import Desk
+from services.authorizer.exchange_doors import exchange
 from services.authorizer.handler import of_orgs, of_reports
 from services.authorizer.settings import Settings
 from services.authorizer.timer import Wakes, keep_enumerating, keep_purging, keep_verifying
@@ -17,6 +18,7 @@ from shared import clock, process
 from shared.broker import Broker, Consumer
 from shared.clouds import Cloud
 from shared.config import Deployment
+from shared.ews.dialling import Surroundings, surroundings
 from shared.graph import GraphClient, open_session
 from shared.identity import Tokens
 from shared.migrate import schema_is_current
@@ -33,6 +35,7 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
     """Keep the right to read until told to stop; raise SystemExit with a sentence where the surroundings are wrong."""
     rim.health.set("authorizer", ready=False)
     see_ca(deployment.ca_file)
+    around = see_networks(deployment)
     await see_schema(rim.store)
     vault = await see_vault(deployment.keys_file, rim.store)
     await see_broker(rim.broker)
@@ -50,6 +53,7 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
                 store=rim.store,
                 vault=vault,
                 microsoft=Microsoft(tokens, graph),
+                exchange=exchange(tokens, around),
                 settings=settings,
                 sandbox_url=deployment.sandbox_url,
             )
@@ -78,6 +82,16 @@ def see_ca(ca_file: str) -> None:
             ssl.create_default_context(cafile=ca_file)
     except OSError:  # an ssl.SSLError is one
         raise SystemExit("busyline authorizer: the file named by BUSYLINE_CA_FILE holds no certificate") from None
+
+
+def see_networks(deployment: Deployment) -> Surroundings:
+    """See that the networks an operator allows can be read. Raises SystemExit with a sentence."""
+    try:
+        return surroundings(deployment.ca_file, deployment.reach_networks)
+    except ValueError:
+        raise SystemExit(
+            "busyline authorizer: BUSYLINE_REACH_NETWORKS is not a list of networks such as 127.0.0.0/8"
+        ) from None
 
 
 async def see_schema(store: Store) -> None:

@@ -13,9 +13,10 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.authorizer import audit
-from shared.connections import about_credential
+from shared.connections import about_credential, decoded
 from shared.contracts.messages import GraphConnection
 from shared.contracts.values import Instant
+from shared.ews.credential import EwsCredential
 from shared.identity import GraphCredential
 from shared.store import Store
 from shared.tables import credentials, orgs
@@ -29,7 +30,7 @@ async def put_credential(  # noqa: PLR0913 -- what is stored, where, and for the
     store: Store,
     vault: Vault,
     credential_id: str,
-    credential: GraphCredential,
+    credential: GraphCredential | EwsCredential,
     *,
     now: Instant,
     org_id: str = audit.DEPLOYMENT,
@@ -42,7 +43,7 @@ async def put_credential(  # noqa: PLR0913 -- what is stored, where, and for the
     encoded, about = msgspec.json.encode(credential), about_credential(credential_id)
     values = {"sealed": vault.seal(encoded, about=about), "changed_at": now}
     insert = store.upsert(credentials).values(credential_id=credential_id, **values)
-    details = {"form": "certificate" if credential.certificate else "client_secret"}
+    details = {"form": form_of(credential)}
     async with store.write() as writing:
         await store.publication_lock(writing)
         query = select(credentials.c.sealed).where(credentials.c.credential_id == credential_id)
@@ -52,6 +53,17 @@ async def put_credential(  # noqa: PLR0913 -- what is stored, where, and for the
         await writing.execute(insert.on_conflict_do_update(index_elements=["credential_id"], set_=values))
         act = {"chain": org_id, "actor": actor, "action": "credential.stored"}
         await audit.append(store, writing, **act, details=details, now=now)
+
+
+def form_of(credential: GraphCredential | EwsCredential) -> str:
+    """Return what a credential signs in with, in a word."""
+    match credential:
+        case EwsCredential(app=None):
+            return "password"
+        case EwsCredential():
+            return "app"
+        case GraphCredential(certificate=certificate):
+            return "certificate" if certificate else "client_secret"
 
 
 def _opened(vault: Vault, sealed: bytes, about: str) -> bytes | None:
@@ -97,7 +109,7 @@ async def _used(writing: AsyncConnection, *, but: str | None = None) -> set[str]
     if but is not None:
         query = query.where(orgs.c.org_id != but)
     rows = (await writing.execute(query)).all()
-    return {msgspec.json.decode(text, type=GraphConnection).credential for row in rows for text in row if text}
+    return {decoded(text).credential for row in rows for text in row if text}
 
 
 def _own_names(org_id: str) -> re.Pattern[str]:

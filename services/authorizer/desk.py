@@ -6,16 +6,24 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.authorizer import verdicts
+from services.authorizer import exchange, verdicts
+from services.authorizer.exchange_doors import Exchange
+from services.authorizer.exchange_doors import Question as ExchangeQuestion
+from services.authorizer.preflight import NEEDED
 from services.authorizer.refusals import Refusal
 from services.authorizer.settings import Settings
+from services.authorizer.settled import whose
 from services.authorizer.verdicts import TAKEN, Claim, Times
 from services.authorizer.verify import Microsoft, Question, verify
 from shared import clock, logs
-from shared.clouds import cloud
+from shared.clouds import Cloud, cloud
 from shared.connections import credential_of
+from shared.contracts.messages import Connection, EwsConnection, GraphConnection
+from shared.contracts.policy import Detail, Scope
 from shared.contracts.values import Instant
 from shared.errors import Reject, Retry
+from shared.ews.credential import EwsCredential
+from shared.identity import GraphCredential
 from shared.store import Store
 from shared.vault import Vault, VaultError
 
@@ -29,6 +37,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     store: Store
     vault: Vault
     microsoft: Microsoft
+    exchange: Exchange
     settings: Settings
     sandbox_url: str = ""
     tries: dict[str, int] = {}
@@ -39,9 +48,9 @@ async def settle(desk: Desk, claimed: Claim) -> None:
     log = logs.get("authorizer").bind(org_id=claimed.org_id)
     try:
         async with asyncio.timeout(LONGEST):
-            tenant_id = await _verified(desk, claimed)
+            connection, tenant_id = await _verified(desk, claimed)
         times = _times(desk, clock.now())
-        outcome = await verdicts.accept(desk.store, claimed, tenant_id=tenant_id, times=times)
+        outcome = await verdicts.accept(desk.store, claimed, tenant_id=tenant_id, times=times, settled=connection)
         if outcome == TAKEN:
             raise Refusal(TAKEN)  # noqa: TRY301 -- one way for every refusal
     except Refusal as refusal:
@@ -78,20 +87,39 @@ def _times(desk: Desk, now: Instant) -> Times:
     )
 
 
-async def _verified(desk: Desk, claimed: Claim) -> str:
-    """Return the tenant's id. Raises Refusal or Retry."""
+async def _verified(desk: Desk, claimed: Claim) -> tuple[Connection, str]:
+    """Return the connection with what was settled of it, and whose calendars it reaches. Raises Refusal or Retry."""
     connection = claimed.connection
     try:
         where = cloud(connection.cloud, sandbox_url=desk.sandbox_url)
-        credential = await credential_of(desk.store, desk.vault, connection.credential)
+        match connection:
+            case GraphConnection():
+                return connection, await _of_graph(desk, connection, where, scope=claimed.policy.scope)
+            case EwsConnection():
+                settled = await _of_exchange(desk, connection, where, detail=claimed.policy.detail)
+                return settled, whose(settled)
     except Reject as error:
         raise Refusal(error.reason) from None
     except VaultError:
         raise Refusal("credential_unreadable") from None
+
+
+async def _of_graph(desk: Desk, connection: GraphConnection, where: Cloud, *, scope: Scope) -> str:
+    """Return the tenant's id."""
+    credential = await credential_of(desk.store, desk.vault, connection.credential, GraphCredential)
     if credential is None:
         raise Refusal("credential_missing")
-    question = Question(tenant_id=connection.tenant_id, cloud=where, credential=credential, scope=claimed.policy.scope)
+    question = Question(tenant_id=connection.tenant_id, cloud=where, credential=credential, scope=scope)
     return (await verify(question, desk.microsoft, now=clock.now())).tenant_id
+
+
+async def _of_exchange(desk: Desk, connection: EwsConnection, where: Cloud, *, detail: Detail) -> EwsConnection:
+    """Return the connection with its endpoint and scheme settled."""
+    credential = await credential_of(desk.store, desk.vault, connection.credential, EwsCredential)
+    if credential is None:
+        raise Refusal("credential_missing")
+    question = ExchangeQuestion(connection=connection, credential=credential, cloud=where, needs=NEEDED[detail])
+    return await exchange.verified(question, desk.exchange, now=clock.now())
 
 
 async def _put_off(desk: Desk, claimed: Claim, *, reason: str, ordered: float) -> None:

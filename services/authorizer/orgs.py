@@ -18,8 +18,8 @@ from services.authorizer.credentials import (
 from services.authorizer.receipts import Receipt, receipt, receipts
 from services.authorizer.requests import REFUSED, REQUESTED
 from services.authorizer.word import here
-from shared.connections import IN_FORCE
-from shared.contracts.messages import GraphConnection
+from shared.connections import IN_FORCE, decoded
+from shared.contracts.messages import Connection
 from shared.contracts.policy import Policy
 from shared.contracts.values import Instant
 from shared.store import Store
@@ -58,7 +58,7 @@ class OrgState(Struct, frozen=True, kw_only=True):
     generation: int
     state: str
     pending: bool
-    connection: GraphConnection
+    connection: Connection
     tenant_id: str
     policy: Policy
     reason: str | None = None
@@ -68,7 +68,7 @@ class OrgState(Struct, frozen=True, kw_only=True):
 
 
 async def request(  # noqa: PLR0913 -- the whole request, by whom
-    store: Store, *, org_id: str, connection: GraphConnection, policy: Policy, now: Instant, actor: str = OPERATOR
+    store: Store, *, org_id: str, connection: Connection, policy: Policy, now: Instant, actor: str = OPERATOR
 ) -> bool:
     """Ask for an org to be connected, from here and now; False where a later word counts already.
 
@@ -106,7 +106,7 @@ def _state(row: Row[Any]) -> OrgState:
         generation=row.generation,
         state=row.state,
         pending=row.state == REQUESTED or (row.state in IN_FORCE and row.asked is not None),
-        connection=msgspec.json.decode(row.connection, type=GraphConnection),
+        connection=decoded(row.connection),
         tenant_id=row.tenant_id,
         policy=msgspec.json.decode(row.policy, type=Policy),
         reason=row.reason,

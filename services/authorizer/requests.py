@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.authorizer import audit, leaving
 from services.authorizer.generation import note, put_in_force
 from services.authorizer.purging import Purge
-from services.authorizer.sentences import REFUSALS
+from services.authorizer.sentences import FINAL, JUDGED
+from services.authorizer.settled import asked_for, kind_of, same, whose
 from services.authorizer.word import Word
-from shared.connections import ATTENTION, CONNECTED, DISCONNECTING, IN_FORCE
-from shared.contracts.messages import GraphConnection
+from shared.connections import ATTENTION, CONNECTED, DISCONNECTING, IN_FORCE, decoded
+from shared.contracts.messages import Connection, EwsConnection
 from shared.contracts.policy import Policy
 from shared.contracts.values import Instant
 from shared.errors import Retry
@@ -28,10 +29,10 @@ REFUSED: Final = "refused"
 SOON: Final = 120  # seconds: a claim's lease; a verification due within them may be under way
 _FRESH: Final = {"state": REQUESTED, "reason": None, "sentence": None}
 _AGAIN: Final = 10  # seconds until a request is tried again that came while the org was still being purged
-_JUDGED: Final = orgs.c.reason.in_(sorted(REFUSALS))  # the reason is a verdict: no pause that Microsoft ordered
+_JUDGED: Final = orgs.c.reason.in_(sorted(JUDGED))  # the reason is a verdict: no pause that Microsoft ordered
 
 
-async def connect(store: Store, org_id: str, *, connection: GraphConnection, policy: Policy, word: Word) -> bool:
+async def connect(store: Store, org_id: str, *, connection: Connection, policy: Policy, word: Word) -> bool:
     """Store a request to connect an org; it is verified within a second or two. The same request twice is one.
 
     False where a later word counts already. Raises Retry("purge_under_way") while the org is being disconnected.
@@ -45,6 +46,8 @@ async def connect(store: Store, org_id: str, *, connection: GraphConnection, pol
             raise Retry("purge_under_way", after=_AGAIN, counted=False)
         if row is not None and word.is_late(row.policy_at):
             policy = _policy(row)
+        if _heard(row, connection, policy, word=word):
+            return True
         if row is None or not _same(row, connection, policy):
             await _note(store, writing, org_id, connection=connection, word=word)
         if row is None or row.state not in IN_FORCE:
@@ -79,7 +82,7 @@ async def change_policy(store: Store, org_id: str, policy: Policy, *, word: Word
         else:
             await note(store, writing, row, policy=policy, word=word)
             await writing.execute(here.values(policy=msgspec.json.encode(policy)))
-        free = or_(orgs.c.reason.is_(None), and_(orgs.c.state == REFUSED, _JUDGED))
+        free = or_(orgs.c.reason.is_(None), and_(orgs.c.state == REFUSED, _JUDGED, orgs.c.reason.not_in(FINAL)))
         await writing.execute(here.where(free).values(verify_at=word.now))
         return True
 
@@ -102,6 +105,15 @@ def _overtaken(row: Row[Any] | None, left: Purge | None, word: Word) -> bool:
     return (left is not None and word.is_late(left.started_at)) or (row is not None and word.is_late(row.requested_at))
 
 
+def _heard(row: Row[Any] | None, connection: Connection, policy: Policy, *, word: Word) -> bool:
+    """Say whether just this word was heard before, and every repetition would be a sign-in at an Exchange server.
+
+    A message may be delivered twice. A password that is wrong must not be tried twice for it: that locks accounts.
+    """
+    told = row is not None and row.requested_at == word.said_at and isinstance(connection, EwsConnection)
+    return told and row is not None and _same(row, connection, policy)
+
+
 def _waits(left: Purge | None, word: Word) -> bool:
     """Return False for a policy from before the org left. Raises Retry for one that a return may belong to."""
     if left is not None and word.is_late(left.started_at):
@@ -119,14 +131,15 @@ def _policy(row: Row[Any]) -> Policy:
     return msgspec.json.decode(row.policy, type=Policy)
 
 
-def _same(row: Row[Any], connection: GraphConnection, policy: Policy) -> bool:
+def _same(row: Row[Any], connection: Connection, policy: Policy) -> bool:
     """Say whether just this is in force, or asked for, already."""
     last = row.connection if row.asked is None else row.asked
-    return bool(msgspec.json.decode(last, type=GraphConnection) == connection and _policy(row) == policy)
+    return same(decoded(last), connection) and _policy(row) == policy
 
 
-def _connection(connection: GraphConnection) -> dict[str, object]:
-    return {"connection": msgspec.json.encode(connection), "tenant_id": connection.tenant_id.lower()}
+def _connection(connection: Connection) -> dict[str, object]:
+    wanted = asked_for(connection)
+    return {"connection": msgspec.json.encode(wanted), "kind": kind_of(wanted), "tenant_id": whose(wanted)}
 
 
 def _said(row: Row[Any] | None, word: Word) -> dict[str, Instant]:
@@ -143,18 +156,21 @@ async def _ask(writing: AsyncConnection, row: Row[Any] | None, values: dict[str,
         await writing.execute(update(orgs).where(orgs.c.org_id == row.org_id).values(**values))
 
 
-async def _ask_anew(writing: AsyncConnection, row: Row[Any], *, connection: GraphConnection, word: Word) -> None:
+async def _ask_anew(writing: AsyncConnection, row: Row[Any], *, connection: Connection, word: Word) -> None:
     """Have a connection verified, be it another or the same, while the one in force stays so.
 
     An org that needs attention keeps saying why until there is a verdict.
     """
-    values = {"asked": msgspec.json.encode(connection), "verify_at": word.now, "enumerate_at": word.now}
+    values = {"asked": msgspec.json.encode(asked_for(connection)), "verify_at": word.now, "enumerate_at": word.now}
     told = {} if row.state == ATTENTION else {"reason": None, "sentence": None}
     await writing.execute(update(orgs).where(orgs.c.org_id == row.org_id).values(**values, **told, **_said(row, word)))
 
 
-async def _note(
-    store: Store, writing: AsyncConnection, org_id: str, *, connection: GraphConnection, word: Word
-) -> None:
+def _told(connection: Connection) -> audit.Details:
+    """Return what the audit log may know of a request; the cloud of an Exchange server is seldom of any."""
+    return {"kind": "ews"} if isinstance(connection, EwsConnection) else {"cloud": connection.cloud}
+
+
+async def _note(store: Store, writing: AsyncConnection, org_id: str, *, connection: Connection, word: Word) -> None:
     act = {"chain": org_id, "actor": word.actor, "action": "org.requested"}
-    await audit.append(store, writing, **act, details={"cloud": connection.cloud}, now=word.now)
+    await audit.append(store, writing, **act, details=_told(connection), now=word.now)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from services.authorizer import exchange_sentences
+
 _CONSENT: Final = "Entra admin center > Identity > Applications > Enterprise applications > the app > Permissions"
 _SECRETS: Final = "Entra admin center > Identity > Applications > App registrations > the app > Certificates & secrets"
 _POLICIES: Final = "Entra admin center > Protection > Conditional Access > Policies"
@@ -72,7 +74,7 @@ REFUSALS: Final = {
     f" application permission MailboxSettings.Read of Microsoft Graph, with admin consent: {_CONSENT}.",
     "no_readable_mailbox": "None of the users tried has a mailbox in Exchange Online. Assign a licence with Exchange"
     " Online (Entra admin center > Identity > Users > All users > a user > Licenses), or connect again naming an"
-    " address that has one; mailboxes on a server of your own cannot be read.",
+    " address that has one; mailboxes on a server of your own are connected by --ews.",
     "graph_refused": "Microsoft Graph refused a request it should understand, which points to a proxy on the way or a"
     f" defect of this software. Report the reason to its operator; the app's permissions are listed under {_CONSENT}.",
 }
@@ -100,7 +102,13 @@ DELAYS: Final = {
 }
 
 
+# never tried again by itself: each try may lock the account
+FINAL: Final = frozenset({"sign_in_refused", "ldap_bind_refused"})
+JUDGED: Final = frozenset(REFUSALS) | frozenset(exchange_sentences.REFUSALS)  # verdicts, and no pauses
+_TOLD: Final = {**exchange_sentences.WARNINGS, **exchange_sentences.DELAYS, **exchange_sentences.REFUSALS, **DELAYS}
+
+
 def sentence(reason: str, *, code: int = 0) -> str:
     """Return the sentence for a reason, with Microsoft's own code where one was given. Raises KeyError."""
-    told = REFUSALS.get(reason) or DELAYS[reason]
+    told = REFUSALS.get(reason) or _TOLD[reason]
     return f"{told} Microsoft's code is AADSTS{code}." if code else told

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.authorizer import audit
 from services.authorizer.generation import erase, raise_generation
 from services.authorizer.requests import REFUSED, SOON
-from services.authorizer.sentences import sentence
-from shared.connections import ATTENTION, CONNECTED, IN_FORCE
-from shared.contracts.messages import GraphConnection
+from services.authorizer.sentences import FINAL, sentence
+from services.authorizer.settled import kind_of, same
+from shared.connections import ATTENTION, CONNECTED, IN_FORCE, decoded
+from shared.contracts.messages import Connection
 from shared.contracts.policy import Policy
 from shared.contracts.values import Instant
 from shared.store import Store
@@ -23,13 +24,17 @@ from shared.tables import orgs
 
 LEASE: Final = SOON  # seconds; after that another process may take the org up
 TAKEN: Final = "tenant_taken"
+KEPT: Final = "kept"  # the connection in force stays; its change was refused
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """An org taken up for verification: the connection asked for, under which policy, and until when it is ours."""
+    """An org taken up for verification: the connection asked for, under which policy, and until when it is ours.
+
+    A connection in force keeps what was settled of it: it is not looked for again.
+    """
 
     org_id: str
-    connection: GraphConnection
+    connection: Connection
     policy: Policy
     until: Instant
 
@@ -58,33 +63,38 @@ async def claim(store: Store, *, now: Instant, limit: int) -> tuple[Claim, ...]:
 
 
 def _claim(row: Row[Any], until: Instant) -> Claim:
-    wanted = row.connection if row.asked is None else row.asked
+    present = decoded(row.connection)
+    wanted = present if row.asked is None else decoded(row.asked)
     return Claim(
         org_id=row.org_id,
-        connection=msgspec.json.decode(wanted, type=GraphConnection),
+        connection=present if same(wanted, present) else wanted,
         policy=msgspec.json.decode(row.policy, type=Policy),
         until=until,
     )
 
 
-async def accept(store: Store, claimed: Claim, *, tenant_id: str, times: Times) -> str:
+async def accept(
+    store: Store, claimed: Claim, *, tenant_id: str, times: Times, settled: Connection | None = None
+) -> str:
     """Act on a good verification; return "connected", "restored", "unchanged", "superseded" or "tenant_taken".
 
-    The publication lock makes one of two orgs the first to hold a tenant, and the other one see it.
+    `settled` is the connection with what its verification settled. The publication lock makes one of two orgs the first
+    to hold a tenant, and the other one see it.
     """
+    connection = claimed.connection if settled is None else settled
     async with store.write() as writing:
         await store.publication_lock(writing)
         row = await _row(writing, claimed)
         if row is None:
             return "superseded"
-        if await _taken(writing, tenant_id, claimed.org_id):
+        if await _taken(writing, claimed, tenant_id):
             return TAKEN
-        settled = {"tenant_id": tenant_id, "asked": None, "reason": None, "sentence": None}
+        known = {"tenant_id": tenant_id, "asked": None, "reason": None, "sentence": None}
         here = update(orgs).where(orgs.c.org_id == claimed.org_id)
-        await writing.execute(here.values(state=CONNECTED, verify_at=times.connected, **settled))
+        await writing.execute(here.values(state=CONNECTED, verify_at=times.connected, **known))
         if not _is_present(row, claimed):
-            encoded = msgspec.json.encode(claimed.connection)
-            await writing.execute(here.values(connection=encoded, connected_at=times.now))
+            encoded, kind = msgspec.json.encode(connection), kind_of(connection)
+            await writing.execute(here.values(connection=encoded, kind=kind, connected_at=times.now))
             await _first_generation(store, writing, row, tenant_id=tenant_id, now=times.now)
             return CONNECTED
         if row.state == CONNECTED:
@@ -119,18 +129,32 @@ async def refuse(store: Store, claimed: Claim, *, reason: str, code: int = 0, ti
             return "superseded"
         told = {"reason": reason, "sentence": sentence(reason, code=code), "asked": None}
         here = update(orgs).where(orgs.c.org_id == claimed.org_id)
-        if row.state not in IN_FORCE:
-            await writing.execute(here.values(state=REFUSED, verify_at=times.refused, **told))
-            outcome, action = REFUSED, "org.refused"
-        elif _is_present(row, claimed):
-            await writing.execute(here.values(state=ATTENTION, verify_at=times.attention, **told))
-            outcome, action = ATTENTION, "org.attention"
-        else:
-            verify_at = times.connected if row.state == CONNECTED else times.attention
-            await writing.execute(here.values(verify_at=verify_at, **told))
-            outcome, action = "kept", "org.refused"
+        outcome = _outcome(row, claimed)
+        verify_at = _again(row, outcome, reason=reason, times=times)
+        state = row.state if outcome == KEPT else outcome
+        await writing.execute(here.values(state=state, verify_at=verify_at, **told))
+        action = "org.attention" if outcome == ATTENTION else "org.refused"
         await _note(store, writing, claimed.org_id, action=action, details={"reason": reason}, now=times.now)
         return outcome
+
+
+def _outcome(row: Row[Any], claimed: Claim) -> str:
+    if row.state not in IN_FORCE:
+        return REFUSED
+    return ATTENTION if _is_present(row, claimed) else KEPT
+
+
+def _again(row: Row[Any], outcome: str, *, reason: str, times: Times) -> Instant | None:
+    """Return when a refused org is verified next; None: not by itself, because a sign-in repeated locks the account.
+
+    An Exchange org that needed attention already may have a wrong password in force, which nobody remembers by now.
+    """
+    if outcome == KEPT:
+        unsure = row.state == ATTENTION and row.kind == "ews"
+        return times.connected if row.state == CONNECTED else None if unsure else times.attention
+    if reason in FINAL:
+        return None
+    return times.refused if outcome == REFUSED else times.attention
 
 
 async def put_off(store: Store, claimed: Claim, *, reason: str, until: Instant) -> None:
@@ -143,9 +167,7 @@ async def put_off(store: Store, claimed: Claim, *, reason: str, until: Instant) 
 
 def _is_present(row: Row[Any], claimed: Claim) -> bool:
     """Say whether it was the connection in force that was verified."""
-    return bool(
-        row.state in IN_FORCE and msgspec.json.decode(row.connection, type=GraphConnection) == claimed.connection
-    )
+    return row.state in IN_FORCE and same(decoded(row.connection), claimed.connection)
 
 
 async def _row(writing: AsyncConnection, claimed: Claim) -> Row[Any] | None:
@@ -158,9 +180,12 @@ async def _row(writing: AsyncConnection, claimed: Claim) -> Row[Any] | None:
     return row if row is not None and _claim(row, claimed.until) == claimed else None
 
 
-async def _taken(writing: AsyncConnection, tenant_id: str, org_id: str) -> bool:
+async def _taken(writing: AsyncConnection, claimed: Claim, tenant_id: str) -> bool:
+    """Say whether the tenant is another org's; an Exchange server may well serve several."""
+    if kind_of(claimed.connection) == "ews":
+        return False
     query = select(orgs.c.org_id).where(
-        orgs.c.tenant_id == tenant_id, orgs.c.state.in_(IN_FORCE), orgs.c.org_id != org_id
+        orgs.c.tenant_id == tenant_id, orgs.c.state.in_(IN_FORCE), orgs.c.org_id != claimed.org_id
     )
     return (await writing.execute(query.limit(1))).first() is not None
 

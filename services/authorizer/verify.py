@@ -22,7 +22,9 @@ from shared.identity import GraphCredential, IdentityError
 class TokenSource(Protocol):
     """What is needed of shared.identity.Tokens."""
 
-    async def token(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, fresh: bool = False) -> str:
+    async def token(
+        self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, fresh: bool = False, scope: str = ""
+    ) -> str:
         """Return a bearer token. Raises IdentityError."""
         ...
 

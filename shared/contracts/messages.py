@@ -26,7 +26,7 @@ from shared.contracts.values import (
 Text = Annotated[str, Meta(max_length=4096)]
 Actor = Annotated[str, Meta(min_length=1, max_length=320, description="Who did it: a platform's user, an operator.")]
 PurgeId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="One disconnection of one org.")]
-EWS_URL = r"^$|^https://[0-9A-Za-z.:\[\]-]{1,260}(/[!-~]{0,512})?$"  # no user, no fragment hides in the host
+EWS_URL = r"^$|^https?://[0-9A-Za-z.:\[\]-]{1,260}(/[!-~]{0,512})?$"  # no user, no fragment hides in the host
 Scheme = Literal["", "basic", "ntlm", "oauth"]
 Purged = Literal["fetcher", "normalizer", "publisher"]  # the services that hold something of an org, or pass it on
 

@@ -205,10 +205,10 @@ async def test_due_mailboxes_are_taken_once_and_again_when_no_reading_came_about
     await connect(store)
     table = Mailboxes(store)
     await census.record(store, seen(), [verdict(number) for number in range(5)])
-    assert not await table.any_due(NOW)
+    assert not await table.kinds_due(NOW)
     assert await table.take_due(NOW, limit=10, until=NOW) == []
     now, until = NOW + 4000, NOW + 4300
-    assert await table.any_due(now)
+    assert await table.kinds_due(now)
     assert len(await table.take_due(now, limit=3, until=until)) == 3
     assert len(await table.take_due(now, limit=3, until=until)) == 2
     assert await table.take_due(now, limit=3, until=until) == []
@@ -326,7 +326,7 @@ async def test_mailboxes_that_the_present_generation_has_not_seen_are_put_off(st
     await census.record(store, seen(generation=1), [verdict(number) for number in range(5)])
     now = NOW + 9999
     assert await table.take_due(now, limit=10, until=now + 300) == []
-    assert not await table.any_due(now + 299), "they are not looked at every second"
+    assert not await table.kinds_due(now + 299), "they are not looked at every second"
     async with store.write() as connection:
         await connection.execute(update(mailboxes).values(generation=2))
     assert len(await table.take_due(now + 300, limit=10, until=now + 600)) == 5
@@ -356,7 +356,7 @@ async def test_mailboxes_of_an_org_that_moved_on_are_not_due(store: Store, gener
     await census.record(store, seen(), [verdict(1)])
     assert await table.take_due(NOW + 9999, limit=10, until=NOW + 19999) == []
     if state != "connected":
-        assert not await table.any_due(NOW + 9999)
+        assert not await table.kinds_due(NOW + 9999)
 
 
 async def test_due_knows_under_which_generation(store: Store) -> None:

@@ -25,6 +25,7 @@ from shared.process import Rim
 from shared.store import Store, open_store
 from shared.vault import load_vault
 from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens
+from tests.unit.authorizer.exchange_fakes import FakeServer
 from tests.waiting import until
 
 ONE = GraphConnection(tenant_id="t")
@@ -56,7 +57,8 @@ async def test_an_org_connects_over_the_broker_and_nonsense_beside_it_is_parked(
 ) -> None:
     vault, stop = load_vault(tmp_path / "keys", create=True), asyncio.Event()
     await orgs.put_credential(store, vault, "default", GraphCredential(client_id="app"), now=1)
-    desk = Desk(store=store, vault=vault, microsoft=Microsoft(FakeTokens(), FakeGraph()), settings=Settings(), tries={})
+    microsoft, exchange = Microsoft(FakeTokens(), FakeGraph()), FakeServer().exchange()
+    desk = Desk(store=store, vault=vault, microsoft=microsoft, exchange=exchange, settings=Settings(), tries={})
     jobs: list[Message] = []
 
     async def take(message: Message, _: Delivery) -> Done:

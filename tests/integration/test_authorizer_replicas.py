@@ -31,6 +31,7 @@ from shared.process import Rim
 from shared.store import Store, open_store
 from shared.vault import load_vault
 from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens, times, token_of
+from tests.unit.authorizer.exchange_fakes import FakeServer
 from tests.waiting import until
 
 ORGS = 30
@@ -66,7 +67,8 @@ async def test_two_authorizers_do_each_thing_once(stores: tuple[Store, Store], t
 
     def authorizer(store: Store) -> asyncio.Task[None]:
         microsoft = Microsoft(tokens, FakeGraph())
-        desk = Desk(store=store, vault=vault, microsoft=microsoft, settings=Settings(), tries={})
+        exchange = FakeServer().exchange()
+        desk = Desk(store=store, vault=vault, microsoft=microsoft, exchange=exchange, settings=Settings(), tries={})
         return asyncio.create_task(serve(desk, Rim(broker=broker, store=store, stop=stop, health=Health())))
 
     running = [
@@ -157,7 +159,8 @@ async def test_two_authorizers_see_an_org_off_once(
 
     def authorizer(store: Store) -> asyncio.Task[None]:
         microsoft = Microsoft(FakeTokens(), FakeGraph())
-        desk = Desk(store=store, vault=vault, microsoft=microsoft, settings=Settings(), tries={})
+        exchange = FakeServer().exchange()
+        desk = Desk(store=store, vault=vault, microsoft=microsoft, exchange=exchange, settings=Settings(), tries={})
         return asyncio.create_task(serve(desk, Rim(broker=broker, store=store, stop=stop, health=Health())))
 
     names = [f"org{n}" for n in range(5)]

@@ -43,6 +43,8 @@ ALLOWED = {
     "mailboxes": {"fetcher": WRITE, "publisher": READ},
     "enumerations": {"fetcher": WRITE, "publisher": READ},
     "subscriptions": {"fetcher": WRITE, "publisher": READ},
+    "shares": {"fetcher": WRITE},
+    "streams": {"fetcher": WRITE},
     "timelines": {"publisher": WRITE},
     "updates": {"publisher": WRITE, "authorizer": frozenset({"DELETE"})},  # and columns: see below
     "relay": {"publisher": WRITE},
@@ -86,6 +88,8 @@ COLUMNS = {  # what the authorizer may do with single columns of what others wri
     "mailboxes": {"SELECT": {"org_id", "mailbox_id"}},
     "subscriptions": {"SELECT": {"org_id", "mailbox_id"}},
     "enumerations": {},
+    "shares": {},
+    "streams": {},
     "relay": {},
     "consumers": {},
 }
@@ -161,7 +165,7 @@ async def test_the_authorizers_role_is_enough_for_all_it_does(limited: Store) ->
     await orgs.open_all(limited, old)
     assert await orgs.reseal(limited, new, now=now) == 1
     assert await orgs.forget_unused(limited, "acme") == 0
-    assert await credential_of(limited, new, "default") is not None
+    assert await credential_of(limited, new, "default", GraphCredential) is not None
     asked = GraphConnection(tenant_id="t")
     await orgs.request(limited, org_id="acme", connection=asked, policy=Policy(), now=now)
     (claimed,) = await verdicts.claim(limited, now=now, limit=1)

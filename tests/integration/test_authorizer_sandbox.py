@@ -15,6 +15,7 @@ from deploy.sandbox import Fault, FaultKind, Sandbox, SandboxOptions, start
 from deploy.sandbox.directory import Reach
 from services.authorizer import orgs, requests, verdicts
 from services.authorizer.desk import Desk, settle
+from services.authorizer.exchange_doors import exchange
 from services.authorizer.orgs import OrgState
 from services.authorizer.settings import Settings
 from services.authorizer.verify import Microsoft
@@ -22,6 +23,7 @@ from shared import clock
 from shared.clouds import Cloud
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy, Scope
+from shared.ews.dialling import surroundings
 from shared.graph import GraphClient, open_session
 from shared.identity import GraphCredential, Tokens
 from shared.store import open_store
@@ -51,6 +53,7 @@ async def desk(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> AsyncIterat
             store=store,
             vault=load_vault(tmp_path / "keys", create=True),
             microsoft=Microsoft(tokens, graph),
+            exchange=exchange(tokens, surroundings(str(sandbox.ca_file), "127.0.0.0/8")),
             settings=Settings(),
             sandbox_url=sandbox.url,
             tries={},

@@ -33,10 +33,14 @@ class FakeTokens:
     def __init__(self, answer: str | Exception | None = None) -> None:
         self.answer: str | Exception = token_of() if answer is None else answer
         self.asked: list[tuple[str, str, str, bool]] = []
+        self.scopes: list[str] = []
         self.before: Callable[[], Awaitable[None]] | None = None
 
-    async def token(self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, fresh: bool = False) -> str:
+    async def token(
+        self, *, tenant_id: str, cloud: Cloud, credential: GraphCredential, fresh: bool = False, scope: str = ""
+    ) -> str:
         self.asked.append((tenant_id, cloud.name, credential.client_id, fresh))
+        self.scopes.append(scope)
         if self.before is not None:
             await self.before()
         if isinstance(self.answer, Exception):

@@ -13,6 +13,7 @@ from shared.identity import GraphCredential
 from shared.store import Store, open_store
 from shared.vault import Vault, load_vault
 from tests.unit.authorizer.authorizer_fakes import FakeGraph, FakeTokens
+from tests.unit.authorizer.exchange_fakes import FakeServer
 
 
 @pytest.fixture
@@ -40,8 +41,16 @@ def graph() -> FakeGraph:
 
 
 @pytest.fixture
-def desk(store: Store, vault: Vault, tokens: FakeTokens, graph: FakeGraph) -> Desk:
-    return Desk(store=store, vault=vault, microsoft=Microsoft(tokens, graph), settings=Settings(), tries={})
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def desk(store: Store, vault: Vault, tokens: FakeTokens, graph: FakeGraph, server: FakeServer) -> Desk:
+    microsoft = Microsoft(tokens, graph)
+    return Desk(
+        store=store, vault=vault, microsoft=microsoft, exchange=server.exchange(), settings=Settings(), tries={}
+    )
 
 
 @pytest.fixture

@@ -103,9 +103,7 @@ async def test_a_missing_credential_is_named(desk: Desk) -> None:
 
 
 async def test_a_credential_sealed_by_a_lost_key_is_named(desk: Desk) -> None:
-    lost = Desk(
-        store=desk.store, vault=Vault({"k9": b"9" * 32}), microsoft=desk.microsoft, settings=desk.settings, tries={}
-    )
+    lost = replace(desk, vault=Vault({"k9": b"9" * 32}))
     found = await settled(lost)
     assert (found.state, found.reason) == ("refused", "credential_unreadable")
 

@@ -311,7 +311,7 @@ async def test_a_credential_is_stored_sealed_and_overwritten_by_name(store: Stor
     async with store.read() as reading:
         (row,) = (await reading.execute(select(credentials))).all()
     assert b"canary" not in row.sealed
-    found = await credential_of(store, vault, "default")
+    found = await credential_of(store, vault, "default", GraphCredential)
     assert found is not None
     assert found.client_secret == "canary-2"
 
@@ -333,7 +333,7 @@ async def test_a_credential_stored_is_told_of_once_and_without_its_name(store: S
 async def test_a_credential_that_cannot_be_opened_any_more_is_replaced(store: Store) -> None:
     await orgs.put_credential(store, Vault(OLD), "a", CREDENTIAL, now=NOW)
     await orgs.put_credential(store, Vault(NEW), "a", CREDENTIAL, now=NOW)
-    assert await credential_of(store, Vault(NEW), "a") == CREDENTIAL
+    assert await credential_of(store, Vault(NEW), "a", GraphCredential) == CREDENTIAL
 
 
 async def test_unused_credentials_of_an_org_are_forgotten_and_no_others(store: Store) -> None:
@@ -355,7 +355,7 @@ async def test_resealing_moves_every_credential_to_the_newest_key(store: Store) 
     assert await orgs.reseal(store, Vault({**NEW, **OLD}), now=NOW) == 2
     assert await orgs.reseal(store, Vault({**NEW, **OLD}), now=NOW) == 0
     await orgs.open_all(store, Vault(NEW))
-    assert await credential_of(store, Vault(NEW), "a") == CREDENTIAL
+    assert await credential_of(store, Vault(NEW), "a", GraphCredential) == CREDENTIAL
 
 
 async def test_resealing_changes_nothing_where_one_cannot_be_opened(store: Store) -> None:
@@ -363,7 +363,7 @@ async def test_resealing_changes_nothing_where_one_cannot_be_opened(store: Store
     await orgs.put_credential(store, Vault({"k0": b"0" * 32}), "b", CREDENTIAL, now=NOW)
     with pytest.raises(VaultError, match="key_unknown"):
         await orgs.reseal(store, Vault({**NEW, **OLD}), now=NOW)
-    assert await credential_of(store, Vault(OLD), "a") == CREDENTIAL
+    assert await credential_of(store, Vault(OLD), "a", GraphCredential) == CREDENTIAL
 
 
 async def test_a_lost_key_is_noticed(store: Store) -> None:

@@ -107,7 +107,7 @@ def test_every_cloud_is_listed_with_its_hosts(name: str) -> None:
 
 @pytest.mark.parametrize("bucket", Bucket)
 def test_every_bucket_is_explained(bucket: Bucket) -> None:
-    assert f"| `{bucket}` |" in TEXT["microsoft.md"]
+    assert f"| `{bucket}` |" in TEXT["microsoft.md"] + TEXT["exchange.md"]
 
 
 def test_every_status_is_explained() -> None:

@@ -1,0 +1,86 @@
+"""Edge: can calendars be read as they will be? Impersonation of a member, refusal for an outsider, a day, free/busy.
+
+What the policy does without may fail: that is then a warning.
+"""
+
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from services.authorizer import preflight
+from services.authorizer.exchange_doors import Asks, Question
+from services.authorizer.exchange_reasons import DENIED, failed, passes
+from services.authorizer.preflight import Step, warning
+from shared.contracts.messages import Scheme
+from shared.contracts.values import DAY, Instant, Window
+from shared.ews import envelopes
+from shared.ews.availability import Answered, availability
+from shared.ews.calendar_view import view
+from shared.ews.errors import EwsError
+from shared.ews.trouble import acknowledged
+from shared.identity import IdentityError
+
+
+async def calendars(door: Asks, question: Question, *, scheme: Scheme, now: Instant) -> AsyncIterator[Step]:
+    """Yield the steps in their order. The day is the UTC day of `now`."""
+    connection = question.connection
+    today = now - now % DAY
+
+    def weighed(step: Step) -> Step:
+        return step if step.ok or step.name in question.needs else replace(step, ok=None)
+
+    member = await _member(door, connection.member, scheme=scheme)
+    yield weighed(member)
+    yield await _outsider(door, connection.outsider, scheme=scheme)
+    if member.ok:
+        yield weighed(await _view(door, connection.member, Window(today, today + DAY), scheme=scheme))
+    asked = [address for address in (connection.member, preflight.second(connection)) if address]
+    yield weighed(await _free_busy(door, asked, Window(today, today + 2 * DAY), scheme=scheme))
+
+
+async def _member(door: Asks, address: str, *, scheme: Scheme) -> Step:
+    try:
+        await door.ask(envelopes.calendar_folder(address), acknowledged)
+    except (EwsError, IdentityError) as error:
+        return failed("member", error, scheme=scheme)
+    return Step(name="member", found=address)
+
+
+async def _outsider(door: Asks, address: str, *, scheme: Scheme) -> Step:
+    """See that a mailbox out of scope is refused. Only that very refusal will do: others may have other causes."""
+    if not address:
+        return warning("outsider", "outsider_missing")
+    try:
+        await door.ask(envelopes.calendar_folder(address), acknowledged)
+    except IdentityError as error:
+        return failed("outsider", error, scheme=scheme)
+    except EwsError as error:
+        if error.code == DENIED:
+            return Step(name="outsider", found=address)
+        step = failed("outsider", error, scheme=scheme)
+        return step if passes(step.reason) else warning("outsider", "outsider_unclear", found=step.reason)
+    return Step(name="outsider", ok=False, reason="scope_too_wide", found=address)
+
+
+async def _view(door: Asks, address: str, day: Window, *, scheme: Scheme) -> Step:
+    try:
+        found = await door.ask(envelopes.calendar_view(address, day, details=False), view)
+    except (EwsError, IdentityError) as error:
+        return failed("view", error, scheme=scheme)
+    return Step(name="view", found=f"{len(found.events)} events")
+
+
+async def _free_busy(door: Asks, asked: list[str], days: Window, *, scheme: Scheme) -> Step:
+    try:
+        answers: tuple[Answered, ...] = await door.ask(envelopes.free_busy(asked, days), availability)
+        if len(answers) != len(asked):
+            raise EwsError("malformed")  # noqa: TRY301 -- one way for every failure
+    except (EwsError, IdentityError) as error:
+        return failed("free_busy", error, scheme=scheme, impersonated=False)
+    for address, answer in zip(asked, answers, strict=True):
+        if answer.error is not None:
+            step = replace(failed("free_busy", answer.error, scheme=scheme), found=address)
+            return step if address == asked[0] else replace(step, ok=None)  # one mailbox's error is its own
+    if len(asked) == 1:
+        return warning("free_busy", "one_mailbox")
+    return Step(name="free_busy", found=" and ".join(asked))
