@@ -32,7 +32,10 @@ _AT_ONCE: Final = 500  # SQLite takes 999 variables in old builds
 
 
 class Connected(Struct, frozen=True, kw_only=True):
-    """An org as it stands. Only while `state` is "connected" is it read. `verify_at`: when it is verified next."""
+    """An org as it stands. Only while `state` is "connected" is it read. `verify_at`: when it is verified next.
+
+    `reason` says why the last verification did not end well, or has not ended yet; None where it was good.
+    """
 
     org_id: str
     generation: int
@@ -40,11 +43,12 @@ class Connected(Struct, frozen=True, kw_only=True):
     connection: Connection
     policy: Policy
     verify_at: Instant | None = None
+    reason: str | None = None
 
 
 async def connected(store: Store, org_id: str) -> Connected | None:
     """Return an org in whatever state it is, or None where it is not known."""
-    columns = (orgs.c.generation, orgs.c.state, orgs.c.connection, orgs.c.policy, orgs.c.verify_at)
+    columns = (orgs.c.generation, orgs.c.state, orgs.c.connection, orgs.c.policy, orgs.c.verify_at, orgs.c.reason)
     query = select(*columns).where(orgs.c.org_id == org_id)
     async with store.read() as connection:
         row = (await connection.execute(query)).one_or_none()
@@ -57,6 +61,7 @@ async def connected(store: Store, org_id: str) -> Connected | None:
         connection=decoded(row.connection),
         policy=msgspec.json.decode(row.policy, type=Policy),
         verify_at=row.verify_at,
+        reason=row.reason,
     )
 
 

@@ -5,7 +5,6 @@ take a search that was cut short for the whole.
 """
 
 import asyncio
-import socket
 import warnings
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from typing import Any, Final, TypeVar
 from shared import ldap_entries
 from shared.contracts.messages import LdapSource
 from shared.ews.credential import EwsCredential
-from shared.ews.dialling import Surroundings
+from shared.ews.dialling import Surroundings, Wire
 from shared.ews.errors import EwsError
 from shared.ldap_entries import Entry
 from shared.ldap_line import MOST_BYTES, LdapError, broken, refused_bind, refused_search
@@ -75,6 +74,7 @@ class Line:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ldap")
         self._ldap3: Any = None
         self._connection: Any = None
+        self._wire = Wire()
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Carry out one step in the thread. Raises LdapError."""
@@ -82,7 +82,7 @@ class Line:
         try:
             return await asyncio.wait_for(step, STEP_SECONDS)
         except TimeoutError:
-            self._hang_up()
+            self._wire.end()  # the thread waits no longer for what will not come
             raise LdapError("timeout") from None
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Line:
         if not user or not password:  # a bind without a password succeeds, as nobody (RFC 4513 section 5.1.2)
             raise LdapError("no_password")
         self._ldap3 = _library()
-        self._connection = dialled(self._ldap3, source.url, surroundings)
+        self._connection = dialled(self._ldap3, source.url, surroundings, self._wire)
         self._connection.user = user
         self._connection.password = password.encode()  # bytes go as they are: no sign of a password is replaced
         if not self._connection.bind(read_server_info=False):
@@ -164,17 +164,11 @@ class Line:
             raise refused_search(code)
         return next((raw for _, raw in _entries(self._connection.response)), None)
 
-    def _hang_up(self) -> None:
-        """Let the thread wait no longer for what will not come."""
-        held = self._connection.socket if self._connection is not None else None
-        if held is not None:
-            with suppress(OSError):
-                held.shutdown(socket.SHUT_RDWR)
-
     def _leave(self) -> None:
         if self._connection is not None:
             with suppress(Exception):  # there is nobody left to tell
                 self._connection.unbind()
+        self._wire.let_go()
 
 
 def _translated(work: Callable[..., T], *arguments: Any) -> T:

@@ -7,7 +7,7 @@ import ssl
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from shared.ews.dialling import Surroundings, resolve
+from shared.ews.dialling import MOST, Surroundings, Wire, resolve
 from shared.ldap_line import LdapError, broken, tls_context
 
 CONNECT_SECONDS: Final = 10
@@ -16,18 +16,20 @@ _PORTS: Final = {"ldap": 389, "ldaps": 636}
 _TRY_NEXT: Final = frozenset({"unreachable", "timeout"})
 
 
-def dialled(library: Any, url: str, surroundings: Surroundings) -> Any:
+def dialled(library: Any, url: str, surroundings: Surroundings, wire: Wire) -> Any:
     """Return ldap3's connection to the first address of an ldap:// or ldaps:// URL that answers; nobody is signed in.
 
-    Raises LdapError, and EwsError for a name that is not known or an address that must not be reached.
+    From the first byte on `wire` can end it: a server that says a little now and then must not keep the thread. Raises
+    LdapError, and EwsError for a name that is not known or an address that must not be reached.
     """
     scheme, host, port = _place(url)
     context, last = tls_context(surroundings.ca_file), LdapError("unreachable")
-    for _, address in resolve(host, port, surroundings):
+    for _, address in resolve(host, port, surroundings)[:MOST]:
         try:
-            return _opened(library, address, _wrapping(library, context, host), at_once=scheme == "ldaps")
+            return _opened(library, address, _wrapping(library, context, host, wire), wire, at_once=scheme == "ldaps")
         except LdapError as error:
-            if error.reason not in _TRY_NEXT:
+            wire.let_go()
+            if wire.cut or error.reason not in _TRY_NEXT:
                 raise
             last = error
     raise last
@@ -44,11 +46,12 @@ def _place(url: str) -> tuple[str, str, int]:
     return scheme, host, port or _PORTS[scheme]
 
 
-def _wrapping(library: Any, context: ssl.SSLContext, host: str) -> Any:
+def _wrapping(library: Any, context: ssl.SSLContext, host: str, wire: Wire) -> Any:
     """Return TLS as ldap3 takes it, verified by us: its own way asks for a function that Python 3.12 has no more."""
     tls = library.Tls()
 
     def wrap(connection: Any, do_handshake: bool = True) -> None:  # noqa: FBT001, FBT002 -- ldap3 calls it so
+        wire.hold(connection.socket)
         connection.socket = context.wrap_socket(
             connection.socket, do_handshake_on_connect=do_handshake, server_hostname=host
         )
@@ -57,7 +60,7 @@ def _wrapping(library: Any, context: ssl.SSLContext, host: str) -> Any:
     return tls
 
 
-def _opened(library: Any, address: Any, tls: Any, *, at_once: bool) -> Any:
+def _opened(library: Any, address: Any, tls: Any, wire: Wire, *, at_once: bool) -> Any:
     server = library.Server(
         address[0], port=address[1], use_ssl=at_once, tls=tls, get_info=library.NONE,
         connect_timeout=CONNECT_SECONDS, allowed_referral_hosts=[],
@@ -69,6 +72,7 @@ def _opened(library: Any, address: Any, tls: Any, *, at_once: bool) -> Any:
     try:
         connection.open(read_server_info=False)
         if not at_once:
+            wire.hold(connection.socket)
             _start_tls(connection, library)
     except (LdapError, library.core.exceptions.LDAPException) as error:
         if connection.socket is not None:  # the library leaves it open

@@ -11,6 +11,11 @@ _ADDRESS: Final = re.compile(r"[^\s@,;\"<>]{1,64}@[^\s@,;\"<>]{1,253}")
 _BOMS: Final = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 
 
+def is_address(text: str) -> bool:
+    """Say whether a text can be one address."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def decoded(body: bytes) -> str:
     """Return a file's text: UTF-8, or UTF-16 as older PowerShells write it. Raises ValueError with a sentence."""
     encoding = next((name for mark, name in _BOMS if body.startswith(mark)), "utf-8")
@@ -27,7 +32,7 @@ def addresses(text: str) -> tuple[str, ...]:
         raise ValueError("there is no address in it")
     found = tuple(dict.fromkeys(address.strip().lower() for address in _column(lines) if address.strip()))
     for number, address in enumerate(found, 1):
-        if not _ADDRESS.fullmatch(address):
+        if not is_address(address):
             raise ValueError(f"the {number}. entry is not an address")  # not quoted: whatever it is may be private
     if not found:
         raise ValueError("there is no address in it")

@@ -20,13 +20,18 @@ from services.authorizer import orgs
 from services.authorizer.purging import Purge
 from services.authorizer.receipts import receipt as ended_receipt
 from shared import clock
+from shared.contracts.messages import Connection, EwsConnection
 from shared.store import Store
 
 PATIENCE = 900  # seconds; subscriptions at Microsoft and large databases take their time
 _SERVICES = ("fetcher", "normalizer", "publisher", "authorizer")
-_LEFT = """\
+_CONSENT = """\
 What only Microsoft's administrator of this organisation can take back: the consent given to the app.
-  Entra admin center > Enterprise applications > the app > Properties > Delete
+  Entra admin center > Enterprise applications > the app > Properties > Delete"""
+_ACCOUNT = """\
+What only the Exchange server's administrator can take back: the account's right to impersonate, and the account.
+  Remove-ManagementRoleAssignment ASSIGNMENT; Disable-ADAccount ACCOUNT"""
+_LEFT = """\
 What may still lie elsewhere:
   backups      as long as they are kept; nothing of them is changed
   consumers    what they were sent; they were told to drop it (org.removed.v1)
@@ -58,7 +63,8 @@ def disconnect(org: str, *, actor: str, yes: bool, listed: Path | None, wait: in
 
 async def _disconnect(org: str, *, actor: str, yes: bool, listed: Path | None, wait: int) -> None:
     async with opened_store() as store:
-        if await orgs.org(store, org) is None:
+        known = await orgs.org(store, org)
+        if known is None:
             raise click.ClickException(_unknown(org, await receipts.latest(store, org)))
         if not yes:
             await _asked(store, org)
@@ -76,6 +82,7 @@ async def _disconnect(org: str, *, actor: str, yes: bool, listed: Path | None, w
             f"while the services run: `busyline receipt {org}` says how far it is, and shows the receipt in the end."
         )
     _show(ended)
+    console.print(to_take_back(known.connection), _LEFT, sep="\n", highlight=False)
     if not compacted:
         console.print(_NOT_COMPACTED, highlight=False, style="yellow")
 
@@ -91,7 +98,7 @@ async def _asked(store: Store, org: str) -> None:
     held = await receipts.held(store, org)
     console.print(
         f"Everything held of [bold]{org}[/bold] will be deleted for good: {sum(held.values())} rows, "
-        "what waits in queues, its subscriptions at Microsoft, its credentials.",
+        "what waits in queues, its subscriptions, its credentials.",
         highlight=False,
     )
     if click.prompt("Type the org's name to go on") != org:
@@ -138,7 +145,15 @@ def _show(ended: Printed) -> None:
     for name in ("started_at", "ended_at", "seconds", "actor", "audit_hash"):
         table.add_row(name.replace("_", " "), str(getattr(ended, name)))
     console.print(table)
-    console.print(_LEFT, highlight=False)
+
+
+def to_take_back(connection: Connection) -> str:
+    """Say what an org's own admin must take back, for nobody else can."""
+    match connection:
+        case EwsConnection(tenant_id=""):
+            return _ACCOUNT
+        case _:
+            return _CONSENT  # with OAuth an app reads an Exchange server, too
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
-from deploy.command.address_lists import addresses, decoded
+from deploy.command.address_lists import addresses, decoded, is_address
 from deploy.command.failures import Wrong
 from deploy.command.secret_files import app, password
 from shared import clouds
@@ -43,7 +43,14 @@ _OURS: Final = (
     "ldap", "ldap_base", "ldap_group", "ldap_user", "ldap_password_file",
 )  # fmt: skip
 _APP: Final = ("client_id", "client_secret_file", "certificate_file", "tenant")
-_NAMES: Final = {"url": "ews", "tenant_id": "tenant", "directory": "from-group, --from-list or --ldap"}
+_FORMS: Final = {
+    "url": "--ews is an address such as https://MAIL.DOMAIN/EWS/Exchange.asmx, without a name or password in it",
+    "member": "--member is one mailbox's address",
+    "outsider": "--outsider is one mailbox's address",
+    "tenant_id": "--tenant is a GUID or a domain name",
+    "resource": "--resource is https:// and a host's name, such as https://MAIL.DOMAIN",
+    "directory": "--ldap is an address such as ldaps://HOST or ldap://HOST, --ldap-base and --ldap-group are DNs",
+}
 
 
 def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,15 +76,12 @@ def exchange_connection(name: str, options: dict[str, object]) -> EwsConnection:
     if cloud not in clouds.NAMES:
         raise Wrong(f"--cloud is one of {', '.join(clouds.NAMES)}")
     url = str(options["ews"])
-    if not options["member"]:
-        raise Wrong("--ews needs --member: an ordinary mailbox that the account may impersonate")
-    if str(options["outsider"] or "").lower() == str(options["member"]).lower():
-        raise Wrong("--outsider is a mailbox that the account must not read: another one than --member")
+    member, outsider = _tried(options)
     wanted = EwsConnection(
         url="" if url == FIND else url,
         auth=options["auth"] or "",  # type: ignore[arg-type]  # a click.Choice of just these words
-        member=str(options["member"]).lower(),
-        outsider=str(options["outsider"] or "").lower(),
+        member=member,
+        outsider=outsider,
         directory=_sources(options),
         credential=name,
         tenant_id=str(options["tenant"] or "").lower(),
@@ -119,6 +123,20 @@ def _ldap(options: dict[str, object]) -> tuple[str, str]:
     return user, password(options["ldap_password_file"], of=user) if user else ""
 
 
+def _tried(options: dict[str, object]) -> tuple[str, str]:
+    """Return the mailbox that is read to verify, and the one that must be refused, "" where none is named."""
+    if not options["member"]:
+        raise Wrong("--ews needs --member: an ordinary mailbox that the account may impersonate")
+    member, outsider = (str(options[name] or "").lower() for name in ("member", "outsider"))
+    if not is_address(member):
+        raise Wrong(_FORMS["member"])
+    if outsider and not is_address(outsider):
+        raise Wrong(_FORMS["outsider"])
+    if member == outsider:
+        raise Wrong("--outsider is a mailbox that the account must not read: another one than --member")
+    return member, outsider
+
+
 def _sources(options: dict[str, object]) -> tuple[Source, ...]:
     found: list[Source] = []
     if options["ldap"]:
@@ -126,7 +144,10 @@ def _sources(options: dict[str, object]) -> tuple[Source, ...]:
             raise Wrong("--ldap needs --ldap-base: the DN where the search begins")
         group = str(options["ldap_group"] or "")
         found.append(LdapSource(url=str(options["ldap"]), base=str(options["ldap_base"]), group=group))
-    found += [GroupSource(address=address.lower()) for address in _many(options, "from_group", str)]
+    groups = _many(options, "from_group", str)
+    if not all(map(is_address, groups)):
+        raise Wrong("--from-group is a distribution group's address; a group of the directory's is --ldap-group DN")
+    found += [GroupSource(address=address.lower()) for address in groups]
     found += [ListSource(addresses=_listed(file)) for file in _many(options, "from_list", Path)]
     if options["from_rooms"]:
         found.append(RoomListsSource())
@@ -152,7 +173,7 @@ def _checked(wanted: EwsConnection) -> EwsConnection:
         return msgspec.json.decode(msgspec.json.encode(wanted), type=EwsConnection)
     except msgspec.ValidationError as error:
         field = str(error).partition("`$.")[2].rstrip("`").partition("[")[0].partition(".")[0]
-        raise Wrong(f"--{_NAMES.get(field, field).replace('_', '-')} is not in the form that is needed") from None
+        raise Wrong(_FORMS.get(field, f"--{field} is not in the form that is needed")) from None
 
 
 def _option(name: str) -> str:

@@ -27,6 +27,8 @@ from shared.contracts.policy import Policy
 
 PRIVATE = ("subject", "body", "bodyPreview", "attendees", "organizer", "location", "locations", "categories",
            "onlineMeeting", "onlineMeetingUrl", "webLink", "uniqueBody", "attachments")  # fmt: skip
+# All that an Exchange server may be asked for: the view of times alone, times of a day to verify, a time zone.
+EXCHANGE = frozenset({"FreeBusy", "IdOnly", "calendar:Start", "calendar:End", "OWA.UserOptions"})
 
 
 class Place(Struct, frozen=True):
@@ -52,15 +54,17 @@ def search(name: str, things: Iterable[bytes], canaries: Iterable[str]) -> Place
 
 @click.command("verify-privacy")
 @click.option("--mailboxes", default=20, show_default=True, type=click.IntRange(1, 5_000))
+@click.option("--provider", type=click.Choice(["graph", "ews"]), default="graph", show_default=True,
+              help="How the calendars are reached: Microsoft 365, or an Exchange server.")  # fmt: skip
 @click.option("--broker", default="memory://", show_default=True, help="amqp://... to prove it on RabbitMQ.")
 @click.option("--database", default="", help="postgresql://... to prove it on PostgreSQL.")
-def verify_privacy(mailboxes: int, broker: str, database: str) -> None:
+def verify_privacy(mailboxes: int, provider: str, broker: str, database: str) -> None:
     """Prove that nothing private leaves Microsoft under free/busy only, and show where was looked.
 
     Every private field of every event in the sandbox carries a distinctive text. After a full run none of them may
     be found in requests, messages, tables, logs, HTTP answers or updates.
     """
-    places = asyncio.run(proof(mailboxes=mailboxes, broker_url=broker, database_url=database))
+    places = asyncio.run(proof(mailboxes=mailboxes, provider=provider, broker_url=broker, database_url=database))
     table = Table(box=None, header_style="bold")
     for title in ("searched", "things", "bytes", "private texts found"):
         table.add_column(title, justify="left" if title == "searched" else "right")
@@ -78,7 +82,9 @@ def verify_privacy(mailboxes: int, broker: str, database: str) -> None:
     console.print("[green]Nothing private was found anywhere.[/green]")
 
 
-async def proof(*, mailboxes: int, broker_url: str, database_url: str, policy: Policy | None = None) -> list[Place]:
+async def proof(
+    *, mailboxes: int, broker_url: str, database_url: str, provider: str = "graph", policy: Policy | None = None
+) -> list[Place]:
     """Run the trial and return every place searched."""
     messages: list[bytes] = []
     updates: list[bytes] = []
@@ -93,6 +99,7 @@ async def proof(*, mailboxes: int, broker_url: str, database_url: str, policy: P
             folder=Path(folder),
             sandbox=SandboxOptions(mailboxes=mailboxes, events=20, folder=Path(folder), canaries=True),
             policy=policy or Policy(),
+            provider=provider,
             broker_url=broker_url,
             database_url=database_url,
             log=log,
@@ -102,7 +109,7 @@ async def proof(*, mailboxes: int, broker_url: str, database_url: str, policy: P
             answers = await _answers(running)
             canaries = running.sandbox.canaries
             places = [
-                _asked(running),
+                _asked(running) if provider == "graph" else _asked_of_exchange(running),
                 search("messages on the broker", messages, canaries),
                 search("tables", await _rows(running), canaries),
                 search("HTTP answers", answers, canaries),
@@ -119,6 +126,14 @@ def _asked(running: Trial) -> Place:
     selects = running.sandbox.requests.selects.get("calendarView", Counter())
     found = {name for asked in selects for name in asked.split(",") if name in PRIVATE or name == "*"}
     return Place("$select of requests", len(selects), sum(map(len, selects)), tuple(sorted(found)))
+
+
+def _asked_of_exchange(running: Trial) -> Place:
+    """Look at the fields and views that were asked for: whatever is not known to be harmless is a find."""
+    selects = [asked for kind, seen in running.sandbox.requests.selects.items() if kind.startswith("EWS ")
+               for asked in seen]  # fmt: skip
+    found = {name for asked in selects for name in asked.split(",")} - EXCHANGE
+    return Place("fields of requests", len(selects), sum(map(len, selects)), tuple(sorted(found)))
 
 
 async def _answers(running: Trial) -> list[bytes]:

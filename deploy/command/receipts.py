@@ -10,11 +10,11 @@ from services.authorizer.purging import Purge
 from services.authorizer.receipts import Receipt
 from shared import clock
 from shared.store import Store
-from shared.tables import enumerations, mailboxes, orgs, policies, subscriptions, timelines, updates
+from shared.tables import enumerations, mailboxes, orgs, policies, streams, subscriptions, timelines, updates
 
 _HELD: Final = {
     "authorizer": (orgs, policies),
-    "fetcher": (mailboxes, subscriptions, enumerations),
+    "fetcher": (mailboxes, subscriptions, enumerations, streams),
     "publisher": (timelines, updates),
 }
 

@@ -29,7 +29,7 @@ def app_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def text_of(file: Path) -> str:
     """Return what a file holds; a usage error where it is no text or empty."""
     try:
-        found = file.read_text(encoding="utf-8")
+        found = file.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
     except UnicodeDecodeError:
         raise Wrong(f"{file} is not a text file") from None
     if not found.strip():
@@ -38,9 +38,12 @@ def text_of(file: Path) -> str:
 
 
 def password(file: object, *, of: str) -> str:
-    """Return a password: the first line of a file, or what is typed."""
+    """Return a password: the first line of a file, or what is typed. A usage error where that line is empty."""
     if isinstance(file, Path):
-        return text_of(file).splitlines()[0]
+        first = text_of(file).splitlines()[0]
+        if not first:
+            raise Wrong(f"{file} begins with an empty line; the password is its first line")
+        return first
     typed: str = click.prompt(f"Password of {of}", hide_input=True, err=True)
     return typed
 

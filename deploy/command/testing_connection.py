@@ -15,8 +15,9 @@ from services.authorizer.exchange import Trial
 from services.authorizer.exchange_doors import Question, exchange
 from services.authorizer.preflight import EVERYTHING, NEEDED, Step
 from shared import clock, clouds
+from shared.config import Deployment
 from shared.contracts.policy import Detail
-from shared.ews.dialling import surroundings
+from shared.ews.dialling import Surroundings, surroundings
 from shared.identity import Tokens
 
 _MARKS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("!", "yellow")}
@@ -36,19 +37,18 @@ def test_connection(**options: object) -> None:
         raise Wrong("give --ews: it is Exchange servers that are tried")
     failed = asyncio.run(_tried(options))
     if failed:
-        console.print(f"\n{failed} of the steps failed.", style="red")
+        console.print(f"\n{'One step' if failed == 1 else f'{failed} steps'} failed; nothing was stored.", style="red")
         sys.exit(1)
-    console.print("\n[green]Everything that is needed works.[/green] Connect it: busyline connect ORG --ews ...")
+    console.print(
+        "\n[green]Everything that is needed works.[/green] Connect it: busyline connect ORG with the same options."
+    )
 
 
 async def _tried(options: dict[str, object]) -> int:
     """Take the steps and show each as it ends; return how many failed."""
     ready = deployment()
     connection = exchange_connection("default", options)
-    try:
-        around = surroundings(ready.ca_file, ready.reach_networks)
-    except ValueError:
-        raise Wrong("BUSYLINE_REACH_NETWORKS is not a list of networks such as 127.0.0.0/8") from None
+    around = _around(ready)
     question = Question(
         connection=connection,
         credential=exchange_credential(options),
@@ -63,6 +63,18 @@ async def _tried(options: dict[str, object]) -> int:
     finally:
         tokens.close()
     return failed
+
+
+def _around(ready: Deployment) -> Surroundings:
+    """Return what connections are made with; a usage error names the setting that is wrong."""
+    try:
+        surroundings(ready.ca_file, "")
+    except ValueError:
+        raise Wrong("the file named by BUSYLINE_CA_FILE cannot be read, or holds no certificate") from None
+    try:
+        return surroundings(ready.ca_file, ready.reach_networks)
+    except ValueError:
+        raise Wrong("BUSYLINE_REACH_NETWORKS is not a list of networks such as 127.0.0.0/8") from None
 
 
 def show(step: Step) -> None:

@@ -52,7 +52,10 @@ class Witness(Struct, frozen=True, kw_only=True):
 
 
 async def witnessed(store: Store, org_id: str, *, now: Instant) -> Witness:
-    """List what the database holds that names an org or its people."""
+    """List what the database holds that names an org or its people.
+
+    What another org holds as well stays, so it is left out: at one Exchange server several may name the same mailbox.
+    """
 
     async def column(query: Select[Any]) -> set[str]:
         async with store.read() as reading:
@@ -63,14 +66,14 @@ async def witnessed(store: Store, org_id: str, *, now: Instant) -> Witness:
 
     stored = await column(select(credentials.c.credential_id))
     known, others = await _connections(store, org_id)
-    shared = servers_of(others)  # what another org is reached by stays
+    shared = servers_of(others)
+    addresses = await _split(store, org_id, mailboxes.c.address, timelines.c.address)
+    ids = await _split(store, org_id, mailboxes.c.mailbox_id, timelines.c.mailbox_id)
     return Witness(
         org_id=org_id,
         made_at=now,
-        addresses=_sorted(
-            await column(of(mailboxes.c.address)) | await column(of(timelines.c.address)) | addresses_of(known)
-        ),
-        mailbox_ids=_sorted(await column(of(mailboxes.c.mailbox_id)) | await column(of(timelines.c.mailbox_id))),
+        addresses=_sorted((addresses[True] | addresses_of(known)) - addresses[False] - addresses_of(others)),
+        mailbox_ids=_sorted(ids[True] - ids[False]),
         subscription_ids=_sorted(await column(of(subscriptions.c.subscription_id))),
         tenant_ids=_sorted(
             (tenants_of(known) | await column(of(orgs.c.tenant_id))) - {f"ews:{host}" for host in shared}
@@ -78,6 +81,16 @@ async def witnessed(store: Store, org_id: str, *, now: Instant) -> Witness:
         servers=_sorted(servers_of(known) - shared),
         credentials=_sorted(own_credentials(org_id, stored, known, others)),
     )
+
+
+async def _split(store: Store, org_id: str, *columns: Any) -> dict[bool, set[str]]:
+    """Return what columns hold of an org (True), and of all others."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    async with store.read() as reading:
+        for each in columns:
+            for whose, text in await reading.execute(select(each.table.c.org_id, each)):
+                found[whose == org_id].add(text)
+    return {mine: texts - {""} for mine, texts in found.items()}
 
 
 async def _connections(store: Store, org_id: str) -> tuple[list[Connection], list[Connection]]:

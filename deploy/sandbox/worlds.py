@@ -21,6 +21,7 @@ from shared.contracts.values import DAY, Instant
 from shared.zones import local_midnight, resolve
 
 CLIENT_ID = "b0a1c2d3-0000-4000-8000-5a5d5b0c0de5"
+SECRET_FILE, EWS_PASSWORD_FILE = "client-secret", "ews-password"  # what they are called in the folder
 UTC = ZoneInfo("UTC")
 
 
@@ -34,12 +35,12 @@ def build(options: SandboxOptions, *, clock: Callable[[], Instant]) -> State:
         for number in range(1, options.tenants + 1):
             _generated(state, directory.tenant(number), now=now)
     app = App(client_id=CLIENT_ID, roles=frozenset(options.roles), redirect_uris=options.redirect_uris)
-    app.secrets[options.client_secret or kept_secret(options.folder, "client-secret")] = None
+    app.secrets[options.client_secret or kept_secret(options.folder, SECRET_FILE)] = None
     state.apps[CLIENT_ID] = app
     for tenant_id in state.tenants:
         state.grants[CLIENT_ID, tenant_id] = Grant(roles=app.roles)
     state.control_token = kept_secret(options.folder, "control-token")
-    password = options.ews_password or kept_secret(options.folder, "ews-password")
+    password = options.ews_password or kept_secret(options.folder, EWS_PASSWORD_FILE)
     for tenant in state.tenants.values():
         state.ews.admit(_service_account(tenant, password))
     state.ews.ntlm_file = str(options.folder / "ntlm-users")

@@ -5,6 +5,7 @@ Nothing secret is sent to either, and what they name is a hint: who reads it dec
 
 import asyncio
 import socket
+import time
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,7 +33,6 @@ def redirect(host: str, surroundings: Surroundings, *, port: int = PORT) -> str:
     """Return where a host redirects autodiscover to, "" where it does not. Blocking, and nobody is signed in."""
     asked = f"GET {POX_PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     with suppress(EwsError, OSError), dial(host, port, surroundings) as reached:
-        reached.settimeout(PATIENCE)
         reached.sendall(asked.encode("ascii", "ignore"))
         return location(_head(reached))
     return ""
@@ -48,8 +48,10 @@ def location(head: bytes) -> str:
 
 
 def _head(reached: socket.socket) -> bytes:
-    head = b""
-    while b"\r\n\r\n" not in head and len(head) < HEAD:
+    """Return the head of an answer, as far as it comes in time: a byte now and then must not keep the thread."""
+    head, until = b"", time.monotonic() + PATIENCE
+    while b"\r\n\r\n" not in head and len(head) < HEAD and (left := until - time.monotonic()) > 0:
+        reached.settimeout(left)
         piece = reached.recv(4096)
         if not piece:
             break

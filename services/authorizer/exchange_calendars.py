@@ -1,6 +1,6 @@
 """Edge: can calendars be read as they will be? Impersonation of a member, refusal for an outsider, a day, free/busy.
 
-What the policy does without may fail: that is then a warning.
+What the policy does without may fail: that is then a warning. So is what a server lacks and readings do without.
 """
 
 from collections.abc import AsyncIterator
@@ -16,9 +16,13 @@ from shared.contracts.values import DAY, Instant, Window
 from shared.ews import envelopes
 from shared.ews.availability import Answered, availability
 from shared.ews.calendar_view import view
+from shared.ews.changes import changes
 from shared.ews.errors import EwsError
+from shared.ews.people import time_zone
 from shared.ews.trouble import acknowledged
 from shared.identity import IdentityError
+
+_NOT_SET = "ErrorItemNotFound"  # a mailbox that was never opened in a browser
 
 
 async def calendars(door: Asks, question: Question, *, scheme: Scheme, now: Instant) -> AsyncIterator[Step]:
@@ -34,6 +38,9 @@ async def calendars(door: Asks, question: Question, *, scheme: Scheme, now: Inst
     yield await _outsider(door, connection.outsider, scheme=scheme)
     if member.ok:
         yield weighed(await _view(door, connection.member, Window(today, today + DAY), scheme=scheme))
+        if "view" in question.needs:  # free/busy alone is asked for without a word on changes
+            yield await _changes(door, connection.member)
+        yield await _zone(door, connection.member)
     asked = [address for address in (connection.member, preflight.second(connection)) if address]
     yield weighed(await _free_busy(door, asked, Window(today, today + 2 * DAY), scheme=scheme))
 
@@ -68,6 +75,24 @@ async def _view(door: Asks, address: str, day: Window, *, scheme: Scheme) -> Ste
     except (EwsError, IdentityError) as error:
         return failed("view", error, scheme=scheme)
     return Step(name="view", found=f"{len(found.events)} events")
+
+
+async def _changes(door: Asks, address: str) -> Step:
+    try:
+        await door.ask(envelopes.sync_items(address, "", most=1), changes)
+    except (EwsError, IdentityError):
+        return warning("changes", "changes_missing")
+    return Step(name="changes")
+
+
+async def _zone(door: Asks, address: str) -> Step:
+    try:
+        zone = await door.ask(envelopes.user_options(address), time_zone)
+    except (EwsError, IdentityError) as error:
+        if isinstance(error, EwsError) and error.code == _NOT_SET:
+            return Step(name="zone", found="none set")
+        return warning("zone", "zone_missing")
+    return Step(name="zone", found=zone or "none set")
 
 
 async def _free_busy(door: Asks, asked: list[str], days: Window, *, scheme: Scheme) -> Step:

@@ -18,10 +18,6 @@ from shared.ldap_line import LdapError
 PAUSE: Final = 5.0  # seconds, where the server orders none
 UNKNOWN: Final = "exchange_refused"
 DENIED: Final = "ErrorImpersonateUserDenied"
-SWITCHED_OFF: Final = frozenset({"forbidden", "ErrorAccessDenied"})
-LACKING: Final = frozenset(
-    {"ErrorInvalidRequest", "ErrorSchemaValidation", "ErrorNotSupported", "not_xml", "malformed"}
-)
 
 _WAY: Final = {
     "timeout": "server_timeout",

@@ -104,6 +104,9 @@ REFUSALS: Final = {
     "address_unknown": f"Exchange does not know the address. Compare it with {_MAILBOX}.",
     "operation_missing": "The server does not know an operation that is needed here. Make sure that it is Exchange 2013"
     " or later (`Get-ExchangeServer | fl AdminDisplayVersion`); other servers may lack it.",
+    "listing_missing": "The server cannot list members of distribution groups (ExpandDL), or rooms (GetRoomLists)."
+    " Connect again with a list (--from-list), such as `Get-Mailbox -ResultSize Unlimited | Select PrimarySmtpAddress |"
+    " Export-Csv FILE.csv` writes, or with the directory (--ldap).",
     "exchange_refused": "Exchange refused a request for a reason not known here. Look at `Get-ServerHealth SERVER` and"
     " into the server's EWS log (%ExchangeInstallPath%Logging\\Ews), and report it to the operator of this host.",
     # where mailboxes are listed
@@ -194,6 +197,12 @@ WARNINGS: Final = {
     " compare the address with `Get-Mailbox ADDRESS | fl PrimarySmtpAddress`.",
     "names_elsewhere": "The address book knows the address as one without a mailbox on this server (a contact, a group,"
     " or a mailbox in Exchange Online). Name one that `Get-Mailbox ADDRESS` shows here.",
+    "changes_missing": "The server does not tell what has changed in a calendar (SyncFolderItems). Nothing is lost:"
+    " every calendar is read as a whole each time, which asks more of the server. Of an Exchange,"
+    " `Get-ExchangeServer | fl AdminDisplayVersion` prints what it is.",
+    "zone_missing": "The server does not tell a mailbox's time zone (GetUserConfiguration). Times are right all the"
+    " same; the zone published is one that its free/busy fits, or UTC. An Exchange holds it:"
+    " `Get-MailboxRegionalConfiguration ADDRESS | fl TimeZone`.",
     "one_mailbox": "Only one mailbox was at hand to ask the free/busy of. Name a second by --outsider; see"
     " `Get-Mailbox -ResultSize 10`.",
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+from msgspec.structs import replace
+
 from services.authorizer import exchange_reasons
 from services.authorizer.exchange_doors import Asks, Exchange, Question
 from services.authorizer.preflight import Step
@@ -64,4 +66,5 @@ async def _rooms(door: Asks) -> Step:
 def _failed(name: str, error: EwsError | IdentityError, *, unknown: str) -> Step:
     if isinstance(error, EwsError) and error.code == _NOBODY:
         return Step(name=name, ok=False, reason=unknown)
-    return exchange_reasons.failed(name, error, impersonated=False)
+    step = exchange_reasons.failed(name, error, impersonated=False)
+    return replace(step, reason="listing_missing") if step.reason == "operation_missing" else step

@@ -24,6 +24,8 @@ TITLES: Final = {
     "member": "Impersonation of the member",
     "outsider": "Refusal for the outsider",
     "view": "One day of the member's calendar",
+    "changes": "What has changed",
+    "zone": "Time zone of the member",
     "free_busy": "Free/busy",
     "ldap": "Directory (LDAP)",
     "group": "Distribution group",

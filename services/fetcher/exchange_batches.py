@@ -72,12 +72,16 @@ class Batches:
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        for gathering in self._open.values():  # whose task had not begun
+            for future in gathering.wanted.values():
+                future.cancel()
+        self._open.clear()
 
     async def _carry_out(self, window: Window, gathering: _Gathering) -> None:
-        await self._gathered(window, gathering)
         found: Mapping[str, Told | EwsError] = {}
         failed: BaseException = EwsError("malformed")
         try:
+            await self._gathered(window, gathering)
             found = await self._ask(list(gathering.wanted), window)
         except BaseException as error:  # noqa: BLE001 -- raised below, to each whose reading it was
             failed = error

@@ -37,16 +37,16 @@ async def read_details(server: Asks, address: str, window: Window, *, policy: Po
 
     Raises EwsError.
     """
-    found: dict[str, RawEvent] = {}
+    found: dict[str, Events] = {}
     for span in spans(window, VIEW_DAYS):
         found |= await _viewed(server, address, span)
-    found = {item_id: event for item_id, event in found.items() if _counts(event, policy)}
-    shown = [item_id for item_id, event in found.items() if event.sensitivity in _SHOWN]
+    found = {item_id: tuple(event for event in events if _counts(event, policy)) for item_id, events in found.items()}
+    shown = [item_id for item_id, events in found.items() if any(event.sensitivity in _SHOWN for event in events)]
     for start in range(0, len(shown), TOGETHER):
         part = shown[start : start + TOGETHER]
         answers = await _looked_up(server, address, part, conferencing=policy.conferencing)
-        found |= {item_id: _detailed(found[item_id], item_id, answers) for item_id in part}
-    return tuple(_bare(event) for event in found.values())
+        found |= {item_id: tuple(_detailed(each, item_id, answers) for each in found[item_id]) for item_id in part}
+    return tuple(_bare(event) for events in found.values() for event in events)
 
 
 async def _looked_up(
@@ -66,11 +66,17 @@ async def _looked_up(
     return found
 
 
-async def _viewed(server: Asks, address: str, span: Window) -> dict[str, RawEvent]:
-    """Return the events of a span by their ids; a view that is full may be cut, and is asked for again in halves."""
+async def _viewed(server: Asks, address: str, span: Window) -> dict[str, Events]:
+    """Return the events of a span by their ids; a view that is full may be cut, and is asked for again in halves.
+
+    Exchange gives every instance of a series an id of its own; where a server does not, no instance is lost for it.
+    """
     seen = await server.ask(calendar_view(address, span, details=True, most=MOST), view)
     if seen.complete and len(seen.events) < MOST:
-        return {_id(event): event for event in seen.events}
+        found: dict[str, Events] = {}
+        for event in seen.events:
+            found[_id(event)] = (*found.get(_id(event), ()), event)
+        return found
     parts = halves(span, SHORTEST_VIEW)
     if parts is None:
         raise EwsError(TOO_LARGE, charged="mailbox")
@@ -122,14 +128,14 @@ async def followed(server: Asks, address: str, state: str) -> tuple[str, bool]:
 
     From "" every item is a change. A state that the server no longer knows begins anew. Raises EwsError.
     """
-    changed = not state
+    changed = anew = not state
     for _ in range(MOST_PAGES):
         try:
             found = await server.ask(sync_items(address, state), following.changes)
         except EwsError as error:
-            if error.code != _BEGIN_ANEW or not state:
+            if error.code != _BEGIN_ANEW or anew:  # a state that the server has just given it must know
                 raise
-            state, changed = "", True
+            state, changed, anew = "", True, True
             continue
         changed = changed or found.count > 0
         if found.complete:
@@ -150,6 +156,7 @@ _LACKING: Final[Sequence[str]] = (
     "ErrorSchemaValidation",
     "ErrorInvalidOperation",
     "ErrorUnsupportedMethod",
+    "ErrorInvalidSyncStateData",  # of a state that the server has just given
     "fault",
     "malformed",
     "http_error",

@@ -1,6 +1,7 @@
 """Edge: the free and busy time of many mailboxes, each whole or with its own error, and nothing else of them.
 
-It learns how long a window the server allows, and asks again in halves where a mailbox has too many entries for one.
+It learns how long a window the server allows, and asks again in halves where a mailbox has too many entries for one, or
+spoils the answer for all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ from shared.ews.time_zone import ZoneRules
 _TOO_MANY: Final = frozenset({"ErrorIndividualMailboxLimitReached", "ErrorMailboxDataArrayTooBig"})
 _TOO_LONG: Final = "ErrorTimeIntervalTooBig"
 _TOO_DENSE: Final = "ErrorResultSetTooBig"
+_SPOILT: Final = frozenset({"malformed", "too_large", "fault"})  # of our words: one mailbox may have brought it about
+_WITHIN: Final = 32  # requests to find out which; one of a hundred takes fourteen
 
 
 class Limits(Struct):
@@ -67,23 +70,54 @@ class FreeBusy:
                     failed[address] = told
                 else:
                     kept[address].update(dict.fromkeys(told.events))  # what lies across a border is in both answers
-                    zones[address] = told.zone
+                    zones[address] = told.zone or zones.get(address)
         return {name: failed.get(name) or Told(tuple(kept[name]), zones.get(name)) for name in addresses}
 
     async def _span(self, addresses: Sequence[str], span: Window) -> dict[str, Told | EwsError]:
         if not addresses:
             return {}
         try:
-            answers = await self._server.ask(free_busy(addresses, span), _answers)
+            found = await self._told(addresses, span)
         except EwsError as error:
-            if error.code not in _TOO_MANY or len(addresses) == 1:
+            if len(addresses) == 1:
                 raise
-            middle = len(addresses) // 2
-            return await self._span(addresses[:middle], span) | await self._span(addresses[middle:], span)
+            if error.code in _TOO_MANY:
+                left, right = _apart(addresses)
+                return await self._span(left, span) | await self._span(right, span)
+            if not _may_be_ones(error):
+                raise
+            found = await self._without_spoilers(addresses, span)
+        return {address: await self._dense(address, span, outcome) for address, outcome in found.items()}
+
+    async def _told(self, addresses: Sequence[str], span: Window) -> dict[str, Told | EwsError]:
+        answers = await self._server.ask(free_busy(addresses, span), _answers)
         if len(answers) != len(addresses):
             raise EwsError("malformed")
-        found = dict(zip(addresses, map(_outcome, answers), strict=True))
-        return {address: await self._dense(address, span, outcome) for address, outcome in found.items()}
+        return dict(zip(addresses, map(_outcome, answers), strict=True))
+
+    async def _without_spoilers(self, addresses: Sequence[str], span: Window) -> dict[str, Told | EwsError]:
+        """Return what is told of mailboxes that cannot be told together, asked for in ever smaller parts.
+
+        What cannot be told alone, or is not found out within so many requests, has the error of its part. Raises
+        EwsError where nothing is told of anybody.
+        """
+        found: dict[str, Told | EwsError] = {}
+        waiting = list(_apart(addresses))
+        failed = EwsError("malformed")
+        for _ in range(_WITHIN):
+            if not waiting:
+                break
+            part = waiting.pop(0)
+            try:
+                found |= await self._told(part, span)
+            except EwsError as error:
+                if not _may_be_ones(error):
+                    raise
+                failed = error
+                waiting += _apart(part) if len(part) > 1 else ()
+        if not found:
+            raise failed
+        return {address: found.get(address, failed) for address in addresses}
 
     async def _dense(self, address: str, span: Window, outcome: Told | EwsError) -> Told | EwsError:
         """Return an outcome as it is, or what the halves of the span hold where the whole holds too much."""
@@ -101,6 +135,18 @@ class FreeBusy:
                 return told
             found.update(dict.fromkeys(told.events))
         return Told(tuple(found))
+
+
+def _apart(addresses: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    middle = len(addresses) // 2
+    return addresses[:middle], addresses[middle:]
+
+
+def _may_be_ones(error: EwsError) -> bool:
+    """Say whether an error for all may be one mailbox's doing: none that a pause, a shorter window or a way in ends."""
+    if error.code in BUSY or error.code in _TOO_MANY or error.code == _TOO_LONG:
+        return False
+    return error.code in _SPOILT or (error.code.startswith("Error") and "Impersonat" not in error.code)
 
 
 def _answers(chunks: Iterable[bytes]) -> tuple[Answered, ...]:

@@ -85,13 +85,14 @@ async def release(store: Store, group: Group, replica: str) -> None:
 async def promise_hints(
     store: Store, group: Group, mailbox_ids: Sequence[str], *, until: Instant | None, now: Instant
 ) -> None:
-    """Let mailboxes count on hints up to `until`; with None they cannot any more, and are due at once."""
+    """Let mailboxes count on hints up to `until`; with None they cannot any more, and are due a second later."""
     keys = [(group.org_id, mailbox_id) for mailbox_id in sorted(mailbox_ids)]
     if not keys:
         return
     async with store.write() as connection:
         await lock(store, connection, keys)
-        await promise(connection, dict.fromkeys(keys, until), now)
+        # a reading of this very second may have begun before the last that was heard
+        await promise(connection, dict.fromkeys(keys, until), now + 1)
 
 
 def _here(group: Group) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from services.fetcher.exchange_groups import LEASE, Group
 from services.fetcher.exchange_stream import MINUTES, Publishing, Stream
 from shared import clock, logs
 from shared.connections import CONNECTED
+from shared.contracts.values import Instant
 from shared.ews.errors import EwsError
 from shared.identity import IdentityError
 
@@ -19,6 +20,7 @@ INTERVAL: Final = 5.0  # seconds between two looks at which groups there are
 MOST: Final = 50  # streams of one replica: each has a thread and a connection of its own
 FIRST_PAUSE: Final = 15.0  # seconds until a stream that broke is begun anew; doubles up to:
 LONGEST_PAUSE: Final = 900.0
+STOOD: Final = 30.0  # seconds: a connection that ends sooner did not stand
 PROMISED: Final = (
     MINUTES * 60 + 120
 )  # seconds that hints are promised for: one connection, and the next one's beginning
@@ -92,6 +94,7 @@ class Listener:
     async def _connections(self, group: Group, stream: Stream) -> None:
         """Connect again and again: a connection lasts half an hour at most."""
         store, log = self._context.store, self._context.log.bind(org_id=group.org_id, number=group.number)
+        ticks, hasty = asyncio.get_running_loop().time, False
         while True:
             org = await self._context.tenants.org(group.org_id)
             found = await exchange_groups.members(store, group)
@@ -101,18 +104,23 @@ class Listener:
             await stream.prepare(server, found)
             if not stream.mailbox_ids:
                 raise EwsError("ErrorSubscriptionNotFound")
-            now = clock.now()
-            until = now + PROMISED
+            began = ticks()
             listening = asyncio.create_task(stream.listen(server))
             try:
-                await exchange_groups.promise_hints(store, group, stream.mailbox_ids, until=until, now=now)
+                await self._promise(group, stream, until=clock.now() + PROMISED)
                 await stream.make_up(org)
                 log.info("stream.begun", count=len(stream.mailbox_ids))
-                await listening
+                ended = await listening
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
-            self._failures.pop(group, None)
+            if ticks() - began >= STOOD:
+                self._failures.pop(group, None)
+                hasty = False
+            elif hasty:  # once it is begun anew at once, as where a server was restarted; then the group rests
+                raise EwsError(ended.code or "network")
+            else:
+                hasty = True
 
     async def _kept(self, group: Group) -> None:
         """Keep the group for as long as it is ours."""
@@ -134,10 +142,18 @@ class Listener:
             self._context.log.warning("stream.broken", org_id=group.org_id, number=group.number, reason=reason,
                                       after=pause, error_type=type(error).__name__)  # fmt: skip
 
-    async def _let_go(self, group: Group, stream: Stream) -> None:
+    async def _promise(self, group: Group, stream: Stream, *, until: Instant | None) -> None:
+        """Let those who are heard count on hints up to then (None: nobody), and whoever else did no longer."""
         store, now = self._context.store, clock.now()
+        heard = () if until is None else stream.mailbox_ids
+        gone = [mailbox_id for mailbox_id in stream.promised if mailbox_id not in heard]
+        await exchange_groups.promise_hints(store, group, gone, until=None, now=now)
+        await exchange_groups.promise_hints(store, group, heard, until=until, now=now)
+        stream.promised = heard
+
+    async def _let_go(self, group: Group, stream: Stream) -> None:
         try:
-            await exchange_groups.promise_hints(store, group, stream.mailbox_ids, until=None, now=now)
-            await exchange_groups.release(store, group, self._replica)
+            await self._promise(group, stream, until=None)
+            await exchange_groups.release(self._context.store, group, self._replica)
         except Exception as error:  # noqa: BLE001 -- the lease runs out, and the promise too
             self._context.log.error("listening.failed", **logs.failure(error))  # noqa: TRY400 -- never its text

@@ -67,6 +67,7 @@ class Server:
         self._told_at = float("-inf")
         self.door = door
         self.asked: Counter[str] = Counter()
+        self.held = 0  # answers that come over minutes, under way now
         self.follows = True  # false once the server turned out to lack SyncFolderItems
         self.batches = Batches(FreeBusy(self))
         # whole calendars one after the other, not all of them piece by piece; what is live does not wait for the rest
@@ -96,30 +97,40 @@ class Server:
     async def _asked(self, envelope: Envelope, decode: Callable[[Iterable[bytes]], T], group: Affinity | None) -> T:
         await asyncio.sleep(max(0.0, self._quiet_until - asyncio.get_running_loop().time()))
         await self._refuse_while_paused()
-        await self._turn()
-        async with self._share:
-            await self._refuse_while_paused()  # one may have been ordered while we waited
-            self._count(envelope)
-            try:
-                answer = await self.door.ask(envelope, decode, group=group)
-            except EwsError as error:
-                self._learn(let_in=error.code not in OURS)
-                raise
-            self._learn(let_in=True)
-            return answer
+        ahead = await self._turn()
+        try:
+            async with self._share:
+                await self._refuse_while_paused()  # one may have been ordered while we waited
+                self._count(envelope)
+                return await self._sent(envelope, decode, group)
+        finally:
+            if ahead is not None:
+                ahead.set()  # whatever became of it: nobody waits for one that is gone
 
-    async def _turn(self) -> None:
+    async def _sent(self, envelope: Envelope, decode: Callable[[Iterable[bytes]], T], group: Affinity | None) -> T:
+        try:
+            answer = await self.door.ask(envelope, decode, group=group)
+        except EwsError as error:
+            error.charged = envelope.charged  # an app asks for everybody as one mailbox: that concerns them all
+            self._learn(let_in=error.code not in OURS)
+            raise
+        self._learn(let_in=True)
+        return answer
+
+    async def _turn(self) -> asyncio.Event | None:
         """After a silence let one request go ahead, the others a moment later: the password may have changed since.
 
-        Each that were refused would count towards a lock-out of the account; once one was, the door sends no more.
+        Each that were refused would count towards a lock-out of the account; once one was, the door sends no more. Who
+        goes ahead gets what to set once it is through.
         """
         if asyncio.get_running_loop().time() - self._let_in_at < LET_IN:
-            return
+            return None
         if self._ahead is None or self._ahead.is_set():
             self._ahead = asyncio.Event()
-            return
+            return self._ahead
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ahead.wait(), LET_IN)
+        return None
 
     async def hold(
         self,
@@ -132,7 +143,11 @@ class Server:
         """Return what was decoded of an answer that comes over minutes; it takes no part of ours. Raises EwsError."""
         await self._refuse_while_paused()
         self._count(envelope)
-        return await self.door.hold(envelope, decode, seconds=seconds, group=group)
+        self.held += 1
+        try:
+            return await self.door.hold(envelope, decode, seconds=seconds, group=group)
+        finally:
+            self.held -= 1
 
     async def close(self) -> None:
         """Give up what is under way."""

@@ -102,10 +102,23 @@ class Share:
     async def _beat(self) -> None:
         """Say that we are here while requests are made, and a little longer; a store that is away changes nothing."""
         try:
-            while self._under_way or asyncio.get_running_loop().time() - self._used_at < IDLE:
+            while not await self._left():
                 await asyncio.sleep(BEAT)
                 with suppress(Exception):  # the part we had is kept until the store answers again
                     await self._count(await say(self._store, self._server, self._replica, now=clock.now()))
-        finally:
-            with suppress(Exception):
-                await leave(self._store, self._server, self._replica, now=clock.now())
+        except asyncio.CancelledError:
+            await self._leave()
+            raise
+
+    async def _left(self) -> bool:
+        """Say that we are gone, if no request was made for a while; one that comes meanwhile waits to begin anew."""
+        async with self._begun:
+            if self._under_way or asyncio.get_running_loop().time() - self._used_at < IDLE:
+                return False
+            await self._leave()
+            self._beating = None
+            return True
+
+    async def _leave(self) -> None:
+        with suppress(Exception):
+            await leave(self._store, self._server, self._replica, now=clock.now())

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from services.fetcher.context import Context
 from services.fetcher.exchange_groups import Group, Member
 from services.fetcher.exchange_server import Server
-from shared import clock
+from shared import clock, logs
 from shared.connections import CONNECTED, Connected
 from shared.contracts.messages import MailboxRead
 from shared.ews.envelopes import streaming_events, subscribe, unsubscribe
@@ -22,10 +22,11 @@ from shared.ews.streaming import Ended, heard, subscription
 MINUTES: Final = 30  # of one connection: the most that a server allows
 SPARE: Final = 90.0  # seconds after which a connection is cut that should have ended
 GATHERED: Final = 0.05  # seconds in which notifications are gathered: one change brings several
+AGAIN: Final = 1.0  # seconds until hints are told again that could not be
 AT_ONCE: Final = 8  # subscriptions made at a time
 _MAILBOX: Final = frozenset({"ErrorImpersonateUserDenied", "ErrorNonExistentMailbox", "ErrorAccessDenied",
                              "ErrorFolderNotFound", "ErrorNonPrimarySmtpAddress", "ErrorMailboxMoveInProgress",
-                             "ErrorMailboxStoreUnavailable"})  # fmt: skip
+                             "ErrorMailboxStoreUnavailable", "ErrorExceededSubscriptionCount"})  # fmt: skip
 
 
 class Publishing(Protocol):
@@ -37,13 +38,17 @@ class Publishing(Protocol):
 
 
 class Stream:
-    """One group's subscriptions, and the connection on which they are heard."""
+    """One group's subscriptions, and the connection on which they are heard.
+
+    `promised` are the mailboxes that count on hints, by their ids: those of a connection that broke stay among them.
+    """
 
     def __init__(self, context: Context, broker: Publishing, group: Group) -> None:
         """Take the fetcher's edges, where hints go, and whose mailboxes these are."""
         self._context = context
         self._broker = broker
         self._group = group
+        self.promised: tuple[str, ...] = ()
         self._affinity = Affinity()
         self._anchor = ""
         self._known: dict[str, Member] = {}  # by subscription
@@ -57,23 +62,33 @@ class Stream:
 
     async def prepare(self, server: Server, members: Sequence[Member]) -> None:
         """Subscribe to who is new, and let go who is gone. One mailbox that refuses is left out. Raises EwsError."""
-        if not self._anchor or self._anchor not in {member.address for member in members}:
-            self._anchor, self._affinity, self._known = members[0].address, Affinity(), {}
+        if self._anchor not in {member.address for member in self._known.values() if member in members}:
+            self._anchor, self._affinity, self._known = "", Affinity(), {}
         for name in [name for name, member in self._known.items() if member not in members]:
             await self._forget(server, name)
         known = set(self._known.values())
         lacking = [member for member in members if member not in known]
-        if lacking and not self._affinity.cookie:
-            await self._subscribe(server, lacking.pop(0))  # the first answer names the server for all of them
+        while lacking and not self._known:  # the first that may be heard leads all of them to its server
+            self._anchor = lacking[0].address
+            await self._subscribe(server, lacking.pop(0))
+        await self._subscribe_all(server, lacking)
+
+    async def _subscribe_all(self, server: Server, members: Sequence[Member]) -> None:
+        """Subscribe to mailboxes, a few at a time; after a refusal that is not a mailbox's own to no more of them."""
         gate = asyncio.Semaphore(AT_ONCE)
+        failed: list[Exception] = []
 
         async def one(member: Member) -> None:
             async with gate:
-                await self._subscribe(server, member)
+                try:
+                    if not failed:
+                        await self._subscribe(server, member)
+                except Exception as error:  # noqa: BLE001 -- raised below, once nobody asks any more
+                    failed.append(error)
 
-        async with asyncio.TaskGroup() as group:
-            for member in lacking:
-                group.create_task(one(member))
+        await asyncio.gather(*map(one, members))
+        if failed:
+            raise failed[0]
 
     async def listen(self, server: Server) -> Ended:
         """Hear of changes until the connection ends; each becomes a hint. Raises EwsError."""
@@ -98,7 +113,8 @@ class Stream:
     async def make_up(self, org: Connected) -> None:
         """Ask for a reading of every mailbox: what changed before the connection stood, nobody else tells."""
         now = clock.now()
-        reads = [_read(org, mailbox_id, now) for mailbox_id in self.mailbox_ids]
+        # a reading of this very second may have begun before the connection stood
+        reads = [_read(org, mailbox_id, now + 1) for mailbox_id in self.mailbox_ids]
         if reads:
             await self._broker.publish(reads)
 
@@ -126,10 +142,22 @@ class Stream:
             await self._told.wait()
             await asyncio.sleep(GATHERED)
             self._told.clear()
-            await self._publish()
+            try:
+                await self._publish()
+            except Exception as error:  # noqa: BLE001 -- a broker or a store that is away is told again
+                self._context.log.error("listening.failed", **logs.failure(error))  # noqa: TRY400 -- never its text
+                await asyncio.sleep(AGAIN)
 
     async def _publish(self) -> None:
         changed, self._changed = self._changed, set()
+        try:
+            await self._tell_of(changed)
+        except BaseException:
+            self._changed |= changed
+            self._told.set()
+            raise
+
+    async def _tell_of(self, changed: set[str]) -> None:
         found: Mapping[str, Member] = {name: self._known[name] for name in changed if name in self._known}
         org = await self._context.tenants.org(self._group.org_id) if found else None
         if org is not None and org.state == CONNECTED:

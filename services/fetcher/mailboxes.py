@@ -147,7 +147,8 @@ class Mailboxes:
     async def begin_anew(self, now: Instant) -> None:
         """Free every lease and make every mailbox due that is read without a hint: what was under way is forgotten.
 
-        One that is marked as leaving stays held: nobody reads it before the directory has been searched again.
+        One that is marked as leaving stays held: nobody reads it before the directory has been searched again. What the
+        last reading found may never have arrived: that nothing changed since is no answer then.
         """
         freed = {"lease_id": None, "lease_until": None, "dirty": False, "waiting": None, "retry_at": None}
         held = or_(mailboxes.c.lease_id.is_not(None), mailboxes.c.waiting.is_not(None), mailboxes.c.dirty)
@@ -155,7 +156,7 @@ class Mailboxes:
         polled = mailboxes.c.due_at.is_not(None)
         async with self._store.write() as connection:
             await connection.execute(update(mailboxes).where(held, staying).values(freed))
-            await connection.execute(update(mailboxes).where(polled, staying).values(due_at=now))
+            await connection.execute(update(mailboxes).where(polled, staying).values(due_at=now, sync_state=None))
 
     async def unreadable_after(self, key: Key, limit: int) -> list[tuple[Row, Generation]]:
         """Return mailboxes once read and now in no readable bucket, each with its org's generation, by key.

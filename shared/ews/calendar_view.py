@@ -91,10 +91,10 @@ def details(chunks: Iterable[bytes], asked: Sequence[str] = ()) -> dict[str, Ite
     """Return what was asked of items, by their ids; each one's own error apart.
 
     An error does not say whose it is: it stands under the id that was asked at its place, or under the place itself
-    where `asked` is not given. Raises EwsError.
+    where `asked` is not given. An item that names another id than that is another's. Raises EwsError.
     """
     found: dict[str, ItemDetails | EwsError] = {}
-    place = 0
+    known, place = frozenset(asked), 0
     item: tuple[str, ItemDetails] | None = None
     for name, element in told(chunks, (), items=("CalendarItem", "GetItemResponseMessage")):
         if name == "CalendarItem":
@@ -105,7 +105,7 @@ def details(chunks: Iterable[bytes], asked: Sequence[str] = ()) -> dict[str, Ite
         if error is not None or item is None:
             found[key] = error or EwsError("malformed")
         else:
-            found[key if asked else item[0]] = item[1]
+            found[item[0] if not asked or item[0] in known else key] = item[1]
         place, item = place + 1, None
     if place == 0:
         raise EwsError("malformed")

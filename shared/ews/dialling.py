@@ -23,8 +23,10 @@ MOST: Final = 4  # addresses that are tried
 _THIS: Final = IPv4Network("0.0.0.0/8")  # Linux takes it for the machine itself
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
 _METADATA: Final = frozenset(
-    ip_address(printed) for printed in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
-)
+    ip_address(printed)
+    for printed in ("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe",
+                    "100.100.100.200", "192.0.0.192", "168.63.129.16")
+)  # fmt: skip
 
 
 def surroundings(ca_file: str, reach_networks: str) -> "Surroundings":

@@ -79,13 +79,14 @@ class Door:
         credential: EwsCredential,
         surroundings: Surroundings,
         token: Callable[[], Awaitable[str]] | None = None,
+        forget: Callable[[], None] = lambda: None,
         connections: int = 8,
         member: str = "",
     ) -> None:
         """Take where to sign in and how ("basic", "ntlm", "oauth"), and how many requests may run at once.
 
-        With OAuth `token` gives bearer tokens. An app is nobody: what others ask as the service account is asked as
-        `member` then, a mailbox.
+        With OAuth `token` gives bearer tokens, and `forget` is told that one was refused. An app is nobody: what others
+        ask as the service account is asked as `member` then, a mailbox.
         """
         self.refused = False
         self._signed_in = scheme == "oauth"  # a token refused locks nobody out
@@ -93,6 +94,7 @@ class Door:
         self._scheme = scheme
         self._open = partial(_session, endpoint, scheme, credential, surroundings)
         self._token = token
+        self._forget = forget
         self._member = member
         self._entrance = asyncio.Lock()
         self._gate = asyncio.Semaphore(connections)
@@ -145,6 +147,13 @@ class Door:
             self._idle.pop().close()
         self._threads.shutdown(wait=False)
 
+    def _turned_away(self) -> None:
+        """Send nothing any more with a password that was refused, and a token that was only for this moment no more."""
+        if self._scheme == "oauth":
+            self._forget()
+        else:
+            self.refused = True
+
     def _posting(self, envelope: Envelope, group: Affinity | None) -> Posting:
         if self._scheme == "oauth" and not envelope.mailbox:
             envelope = replace(envelope, mailbox=self._member)
@@ -182,7 +191,8 @@ class Door:
         try:
             return await asyncio.wrap_future(job)
         except EwsError as error:
-            self.refused = self.refused or (error.code == "sign_in_refused" and self._scheme != "oauth")
+            if error.code == "sign_in_refused":
+                self._turned_away()
             raise
         finally:
             timer.cancel()

@@ -371,9 +371,12 @@ async def test_beginning_anew_frees_leases_and_makes_polled_mailboxes_due(store:
     table = Mailboxes(store)
     await census.record(store, seen(), [verdict(1), verdict(2, Bucket.EXCLUDED)])
     await claim(table, 1)
+    async with store.write() as connection:
+        await connection.execute(update(mailboxes).values(sync_state="state"))
     await table.begin_anew(NOW)
     rows = await all_rows(store)
     assert (rows["id-1"].lease_id, rows["id-1"].due_at, rows["id-2"].due_at) == (None, NOW, None)
+    assert rows["id-1"].sync_state is None, "the last reading may be lost: that nothing changed since is no answer"
 
 
 async def test_once_read_and_now_unreadable_mailboxes_are_listed_in_pages(store: Store) -> None:

@@ -115,7 +115,7 @@ async def test_a_server_of_two_orgs_is_witnessed_for_neither(
         code, said = await say("connect", org, *server(sandbox, tmp_path))
         assert code == 0, said
     listed = await witness.witnessed(store, "acme", now=clock.now())
-    assert (listed.servers, listed.tenant_ids) == ((), ())
+    assert (listed.servers, listed.tenant_ids, listed.addresses) == ((), (), ())
     assert len(listed.credentials) == 1
 
 

@@ -271,6 +271,7 @@ async def test_a_witness_lists_what_names_the_org_and_nobody_else_may_read_it(st
     names = ("acme-00000001", "acme-00000002", "default", "acme-eu-00000001")
     await put(store, tables.credentials.insert(), *({"credential_id": name, **sealed} for name in names))
     await put(store, tables.mailboxes.insert(), box("acme", "box-0001", ADDRESS), box("other", "box-2", "b@x"))
+    await put(store, tables.mailboxes.insert(), box("acme", "box-3", "shared@x"), box("other", "box-3", "shared@x"))
     subscription = {"org_id": "acme", "mailbox_id": "box-0001", "subscription_id": "s-1", "wanted": True}
     await put(store, tables.subscriptions.insert(), subscription | {"act_at": 0, "failures": 0})
     found = await witness.witnessed(store, "acme", now=7)

@@ -11,7 +11,7 @@ from shared import tables
 
 OWN = {
     "authorizer": {"orgs", "policies", "credentials", "audit", "purges"},
-    "fetcher": {"mailboxes", "enumerations", "subscriptions"},
+    "fetcher": {"mailboxes", "enumerations", "subscriptions", "shares", "streams"},
     "publisher": {"timelines", "updates", "relay", "consumers"},
 }
 READS = {

@@ -34,6 +34,7 @@ PUBLISHES = {
         "mailbox.enumerate.v1",
         "mailbox.read.v1",
         "mailbox.read.v1.live",
+        "mailbox.read.v1.exchange",
         "calendar.snapshot.v1",
         "calendar.snapshot.v1.live",
         "mailbox.unreadable.v1",

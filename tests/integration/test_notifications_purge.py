@@ -57,7 +57,7 @@ async def test_nothing_of_an_org_stays_here_or_at_microsoft(tmp_path: Path, sqli
         assert here.sandbox.subscriptions() == (elsewhere,)
         assert counts == {
             "subscriptions_deleted": 31, "subscriptions_left": 0, "subscriptions": 30, "mailboxes": 30,
-            "enumerations": 1, "messages": 7,
+            "enumerations": 1, "streams": 0, "messages": 7,
         }  # fmt: skip
         assert await left_over(here) == 0
         assert set(here.broker.forgotten) == {("org1", "fetcher", True, 2)}

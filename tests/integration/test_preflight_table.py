@@ -68,8 +68,8 @@ async def test_a_good_server_passes_every_step(bench: Bench) -> None:
     steps = await bench.steps()
     assert [(step.name, step.reason) for step in steps if not step.ok] == []
     assert [step.name for step in steps] == [
-        "tcp", "tls", "schemes", "sign_in", "version", "names", "member", "outsider", "view", "free_busy",
-        "group", "rooms", "list",
+        "tcp", "tls", "schemes", "sign_in", "version", "names", "member", "outsider", "view", "changes", "zone",
+        "free_busy", "group", "rooms", "list",
     ]  # fmt: skip
     assert (bench.failed_sign_ins, dict(bench.world.sign_ins)["ntlm"] >= 1) == (0, True)
 
@@ -107,13 +107,16 @@ async def test_a_pause_that_the_server_orders_is_kept(bench: Bench) -> None:
 
 async def test_a_server_that_lacks_much_is_taken_for_what_it_can_do(bench: Bench) -> None:
     """Faults come with HTTP 200, neither NTLM nor lookups of names are known: that is enough for either policy."""
-    lacking = frozenset({"ConvertId", "ResolveNames", "GetServerTimeZones", "GetRoomLists", "GetRooms", "ExpandDL"})
+    lacking = frozenset({"ConvertId", "ResolveNames", "GetServerTimeZones", "GetRoomLists", "GetRooms", "ExpandDL",
+                         "SyncFolderItems", "GetUserConfiguration"})  # fmt: skip
     manners(fault_status=200, without=lacking, schemes=("basic",))(bench)
     bench.given["directory"] = (ListSource(addresses=(MEMBER,)),)
     steps = await bench.steps()
     assert [step.name for step in steps if step.ok is False] == []
     assert told(steps, "sign_in") == (True, "")
     assert told(steps, "outsider") == (True, "")
+    said = {step.reason for step in steps if step.ok is None}
+    assert said == {"version_untold", "names_missing", "changes_missing", "zone_missing"}
     assert (await verified(bench.asked(), bench.doors, now=clock.now())).scheme == "basic"
 
 
@@ -177,7 +180,7 @@ async def command(bench: Bench, folder: Path, *more: str, secret: str = "") -> t
 async def test_the_command_shows_every_step_and_ends_well(bench: Bench, tmp_path: Path) -> None:
     code, printed = await command(bench, tmp_path, "--outsider", OUTSIDER)
     assert code == 0, printed
-    assert printed.count("✓") == 11
+    assert printed.count("✓") == 13
     assert "✗" not in printed
     assert "Exchange 2019 15.2.1748.10" in printed
 

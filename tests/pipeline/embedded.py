@@ -1,6 +1,7 @@
 """All four services in the test's own process, on the memory broker and SQLite, around a sandbox."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +19,9 @@ from services.publisher.settings import Settings as PublisherSettings
 from shared import logs
 from shared.broker import open_broker
 from shared.config import Deployment, Secret
-from shared.contracts.messages import GraphConnection, OrgConnected
+from shared.contracts.messages import Connection, EwsConnection, GraphConnection, GroupSource, OrgConnected
 from shared.contracts.policy import Policy
+from shared.ews.credential import EwsCredential
 from shared.health import Health
 from shared.identity import GraphCredential
 from shared.process import Rim
@@ -27,6 +29,7 @@ from shared.store import open_store
 from tests.pipeline.fleet import seal
 from tests.pipeline.scene import Scene
 from tests.processes import free_port
+from tests.waiting import until
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -35,6 +38,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     folder: Path
     sandbox: SandboxOptions
     policy: Policy = Policy()
+    provider: str = "graph"  # or "ews": the sandbox as an Exchange server
     authorizer: AuthorizerSettings = AuthorizerSettings()
     fetcher: FetcherSettings = FetcherSettings()
     hints: bool = False  # whether Microsoft can notify the fetcher
@@ -77,9 +81,8 @@ async def embedded(wanted: Wanted, *, org_id: str = "acme") -> AsyncIterator[Emb
         async with asyncio.TaskGroup() as group:
             group.create_task(run_everything(deployment, settings, rim))
             try:
-                credential = GraphCredential(client_id=sandbox.client_id, client_secret=sandbox.client_secret)
+                credential, connection = way_in(sandbox, wanted.provider, org_id)
                 await seal(rim.store, deployment, org_id, credential)
-                connection = GraphConnection(tenant_id=sandbox.tenant_id, credential=org_id, cloud="sandbox")
                 await rim.broker.publish([OrgConnected(org_id=org_id, connection=connection, policy=wanted.policy)])
                 yield Embedded(rim=rim, scene=scene, sandbox=sandbox, deployment=deployment,
                                publisher_port=port, notify_port=notify_port)  # fmt: skip
@@ -88,6 +91,9 @@ async def embedded(wanted: Wanted, *, org_id: str = "acme") -> AsyncIterator[Emb
     finally:
         await rim.broker.close()
         await rim.store.close()
+        sandbox.state.ews.listeners.close()  # it sees only when it tells something that nobody listens
+        gc.collect()  # an NTLM session lies in a circle, and its connection is closed with it
+        await until(lambda: not connections(sandbox))
         await sandbox.stop()
 
 
@@ -98,7 +104,25 @@ def _deployment(folder: Path, sandbox: Sandbox) -> Deployment:
         keys_file=str(folder / "keys"),
         ca_file=str(sandbox.ca_file),
         sandbox_url=sandbox.url,
+        reach_networks="127.0.0.0/8",
     )
+
+
+def way_in(sandbox: Sandbox, provider: str, org_id: str) -> tuple[GraphCredential | EwsCredential, Connection]:
+    """Return an org's credential, to be stored under its own id, and its connection to the sandbox's first tenant."""
+    if provider == "graph":
+        app = GraphCredential(client_id=sandbox.client_id, client_secret=sandbox.client_secret)
+        return app, GraphConnection(tenant_id=sandbox.tenant_id, credential=org_id, cloud="sandbox")
+    account = EwsCredential(username=sandbox.ews_user, password=sandbox.ews_password)
+    member = min(person.address for person in sandbox.mailboxes())
+    members = GroupSource(address=sandbox.ews_scope)
+    return account, EwsConnection(url=sandbox.ews_url, member=member, directory=(members,), credential=org_id)
+
+
+def connections(sandbox: Sandbox) -> int:
+    """Return how many connections to a sandbox there are."""
+    server = sandbox._runner.server
+    return 0 if server is None else len(server.connections)
 
 
 def notified(port: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from shared.config import Deployment, Secret
 from shared.contracts.messages import GraphConnection, OrgConnected
 from shared.contracts.policy import Policy
 from shared.errors import Reject
+from shared.ews.credential import EwsCredential
 from shared.identity import GraphCredential
 from shared.store import Store, open_store
 from shared.vault import load_vault
@@ -215,7 +216,7 @@ class Fleet:
         raise AssertionError(f"not settled after {within} s: {status}, ended by themselves: {self.dead()}")
 
 
-async def seal(store: Store, deployment: Deployment, org_id: str, credential: GraphCredential) -> None:
+async def seal(store: Store, deployment: Deployment, org_id: str, credential: GraphCredential | EwsCredential) -> None:
     """Store an org's credential, under the org's own id."""
     await orgs.put_credential(store, load_vault(deployment.keys_file), org_id, credential, now=clock.now())
 

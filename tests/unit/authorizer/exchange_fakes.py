@@ -9,6 +9,7 @@ from shared.clouds import Cloud, cloud
 from shared.contracts.messages import EwsConnection, LdapSource, ListSource, Scheme, Source
 from shared.ews.availability import Answered
 from shared.ews.calendar_view import View
+from shared.ews.changes import Changes
 from shared.ews.credential import EwsCredential
 from shared.ews.dialling import Surroundings
 from shared.ews.envelopes import Envelope
@@ -58,6 +59,8 @@ def healthy() -> dict[str, Any]:
         f"GetFolder {MEMBER}": None,
         f"GetFolder {OUTSIDER}": DENIED,
         f"FindItem {MEMBER}": View(events=(), complete=True),
+        f"SyncFolderItems {MEMBER}": Changes(state="s", count=0, complete=True),
+        f"GetUserConfiguration {MEMBER}": "W. Europe Standard Time",
         "GetUserAvailability": (Answered(), Answered()),
         "ExpandDL": Members(people=(Named(address=MEMBER, name="Anna"),), groups=(), complete=True),
         "GetRoomLists": (Named(address="rooms@acme.example", name="Rooms"),),

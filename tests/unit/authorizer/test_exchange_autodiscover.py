@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -256,6 +257,32 @@ def test_a_redirect_over_plain_http_is_asked_for_without_anybodys_name() -> None
     assert told == "https://ex.acme.example/autodiscover/"
     assert heard[0].startswith(b"GET /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: ")
     assert b"uthorization" not in heard[0]
+
+
+def test_a_host_that_answers_a_byte_now_and_then_does_not_keep_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "PATIENCE", 0.3)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as line, suppress(OSError):
+                while not over.wait(0.05):
+                    line.sendall(b"H")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        asking = threading.Thread(
+            target=hints.redirect,
+            args=("127.0.0.1", LOOPBACK),
+            kwargs={"port": listening.getsockname()[1]},
+            daemon=True,
+        )
+        asking.start()
+        asking.join(5)
+        slow = asking.is_alive()
+        over.set()
+        thread.join(5)
+    assert not slow
 
 
 def test_a_redirect_is_not_asked_for_at_an_address_that_must_not_be_reached() -> None:

@@ -49,7 +49,8 @@ async def test_a_good_server_passes_every_step_in_their_order() -> None:
     server = FakeServer()
     steps = await tried(server)
     assert [step.name for step in steps] == [
-        "tcp", "tls", "schemes", "sign_in", "version", "names", "member", "outsider", "view", "free_busy", "list",
+        "tcp", "tls", "schemes", "sign_in", "version", "names", "member", "outsider", "view", "changes", "zone",
+        "free_busy", "list",
     ]  # fmt: skip
     assert all(step.ok for step in steps)
     assert server.opened == [(URL, "ntlm")]
@@ -191,6 +192,30 @@ async def test_a_lone_mailbox_is_asked_for_and_warned_of() -> None:
     assert await outcome(server, "free_busy", question(lone)) == (None, "one_mailbox")
 
 
+@pytest.mark.parametrize(
+    ("operation", "name", "reason"),
+    [("SyncFolderItems", "changes", "changes_missing"), ("GetUserConfiguration", "zone", "zone_missing")],
+)
+async def test_what_readings_do_without_is_said_to_be_lacking_and_refuses_nothing(
+    operation: str, name: str, reason: str
+) -> None:
+    server = FakeServer({f"{operation} {MEMBER}": EwsError("fault")})
+    assert await outcome(server, name) == (None, reason)
+    await verified(question(), server.exchange(), now=NOW)
+
+
+async def test_a_mailbox_without_a_time_zone_of_its_own_is_no_lack_of_the_server() -> None:
+    server = FakeServer({f"GetUserConfiguration {MEMBER}": EwsError("ErrorItemNotFound")})
+    assert await outcome(server, "zone") == (True, "")
+
+
+async def test_changes_are_not_asked_for_where_free_busy_is_all_that_is_read() -> None:
+    server = FakeServer()
+    await tried(server, question(needs=FREE_BUSY))
+    assert f"GetUserConfiguration {MEMBER}" in server.asked
+    assert f"SyncFolderItems {MEMBER}" not in server.asked
+
+
 async def test_an_outsider_who_can_be_read_shows_that_the_scope_is_too_wide() -> None:
     server = FakeServer({f"GetFolder {OUTSIDER}": None})
     assert await outcome(server, "outsider") == (False, "scope_too_wide")
@@ -237,6 +262,8 @@ async def test_exchange_online_is_warned_of_by_its_address() -> None:
          "distribution_group_empty"),
         (GroupSource(address="g@acme.example"), {"ExpandDL": Members(people=(), groups=("h@x",), complete=True)},
          "group", ""),
+        (GroupSource(address="g@acme.example"), {"ExpandDL": EwsError("fault")}, "group", "listing_missing"),
+        (RoomListsSource(), {"GetRoomLists": EwsError("fault")}, "rooms", "listing_missing"),
         (RoomListsSource(), {}, "rooms", ""),
         (RoomListsSource(), {"GetRoomLists": ()}, "rooms", "room_lists_empty"),
         (RoomListsSource(), {"GetRoomLists": EwsError("ErrorNameResolutionNoResults")}, "rooms", "room_lists_empty"),

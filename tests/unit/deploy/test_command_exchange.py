@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from deploy.command import testing_connection
 from deploy.command.address_lists import MOST, addresses, decoded
+from deploy.command.disconnecting import to_take_back
 from deploy.command.exchange_options import exchange_connection, exchange_credential, exchange_options, is_exchange
 from deploy.command.failures import Wrong
 from deploy.command.main import main
@@ -142,9 +144,12 @@ def test_options_of_microsoft_365_alone_are_no_exchange() -> None:
         (("--ews", URL, *MEMBER, "--tenant", "t", "--client-id", "c", "--ldap", "ldaps://d", "--ldap-base", "dc=x"),
          "--ldap needs --ldap-user"),
         (("--ews", URL, *ACCOUNT, *MEMBER, "--ldap", "ldaps://dc"), "--ldap needs --ldap-base"),
-        (("--ews", URL, *ACCOUNT, *MEMBER, "--ldap", "http://dc", "--ldap-base", "x"), "is not in the form"),
-        (("--ews", "http://mail.acme.example/", *ACCOUNT, *MEMBER, *GROUP), "--ews is not in the form"),
-        (("--ews", "https://u:p@mail.acme.example/", *ACCOUNT, *MEMBER, *GROUP), "--ews is not in the form"),
+        (("--ews", URL, *ACCOUNT, *MEMBER, "--ldap", "http://dc", "--ldap-base", "x"), "--ldap is an address such"),
+        (("--ews", "mail.acme.example", *ACCOUNT, *MEMBER, *GROUP), "--ews is an address such as https://"),
+        (("--ews", "https://u:p@mail.acme.example/", *ACCOUNT, *MEMBER, *GROUP), "without a name or password in it"),
+        (("--ews", URL, *ACCOUNT, "--member", "Anna Person", *GROUP), "--member is one mailbox's address"),
+        (("--ews", URL, *ACCOUNT, *MEMBER, *GROUP, "--outsider", "omar"), "--outsider is one mailbox's address"),
+        (("--ews", URL, *ACCOUNT, *MEMBER, "--from-group", "cn=g,dc=x"), "--from-group is a distribution group's"),
         (("--ews", URL, *ACCOUNT, *MEMBER, *GROUP, "--cloud", "moon"), "--cloud is one of"),
         (("--ews", URL, *ACCOUNT, *MEMBER, *GROUP, "--auth", "digest"), "Invalid value for '--auth'"),
     ],
@@ -156,10 +161,25 @@ def test_options_that_do_not_go_together_are_named(arguments: tuple[str, ...], s
 
 def test_an_empty_or_binary_password_file_is_wrong_usage(tmp_path: Path) -> None:
     file = tmp_path / "password"
-    for body, said in ((b"\n", "is empty"), (b"\xff\xfe\x00", "is not a text file")):
+    wrong = ((b"\n", "is empty"), (b"\xff\xfe\x00", "is not a text file"), (b"\nx\n", "begins with an empty line"))
+    for body, said in wrong:
         file.write_bytes(body)
         *_, told = given_options("--ews", URL, *ACCOUNT, "--password-file", str(file), *MEMBER, *GROUP)
         assert said in told
+
+
+def test_the_mark_that_windows_puts_before_a_text_is_no_part_of_the_password(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(b"\xef\xbb\xbfcanary\r\n")
+    _, credential = good("--ews", URL, *ACCOUNT, "--password-file", str(file), *MEMBER, *GROUP)
+    assert credential.password == "canary"
+
+
+@pytest.mark.parametrize("name", ["BUSYLINE_CA_FILE", "BUSYLINE_REACH_NETWORKS"])
+def test_the_setting_that_is_wrong_is_named(name: str, secret: Path) -> None:
+    arguments = ["--ews", URL, *ACCOUNT, "--password-file", str(secret), *MEMBER, *GROUP]
+    ran = CliRunner().invoke(main, ["test-connection", *arguments], env={name: "/nothing"})
+    assert (ran.exit_code, name in ran.output) == (2, True), ran.output
 
 
 def test_connecting_to_microsoft_365_needs_what_it_always_needed() -> None:
@@ -259,6 +279,13 @@ def test_a_witness_names_the_servers_and_addresses_of_an_exchange_connection() -
     assert addresses_of(known) == {
         "anna@acme.example", "omar@acme.example", "all@acme.example", "ben@acme.example", "dc=acme", "cn=g",
     }  # fmt: skip
+
+
+def test_what_is_left_to_an_admin_is_what_the_admin_gave() -> None:
+    account = EwsConnection(member="a@x", directory=(RoomListsSource(),))
+    assert "impersonate" in to_take_back(account)
+    assert "consent" in to_take_back(GraphConnection(tenant_id="t"))
+    assert "consent" in to_take_back(replace(account, tenant_id="t"))  # by OAuth
 
 
 def test_a_credential_that_another_org_is_reached_by_is_not_witnessed() -> None:

@@ -1,12 +1,15 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.fetcher.exchange_details import MEANWHILE, followed, read_details
+from services.fetcher.exchange_details import MEANWHILE, followed, lacks_following, read_details
 from services.fetcher.failure import TOO_LARGE
 from shared.contracts.policy import Detail, Policy
 from shared.contracts.values import DAY, Window
+from shared.ews.envelopes import Envelope
 from shared.ews.errors import EwsError
 from tests.unit.fetcher.exchange_town import Exchange, event
 
@@ -124,3 +127,27 @@ async def test_a_server_that_never_comes_to_an_end_is_given_up() -> None:
     exchange.page = 0
     with pytest.raises(EwsError):
         await followed(exchange, A, "0" if exchange.states.setdefault(A, 5) else "")
+
+
+async def test_instances_that_a_server_gives_one_id_are_all_read() -> None:
+    exchange = filled(1, 25, 49)
+    exchange.books[A] = [replace(each, details=exchange.books[A][0].details) for each in exchange.books[A]]
+    found = await read_details(exchange, A, WINDOW, policy=DETAILS)
+    assert [each.start for each in found] == [each.start for each in exchange.books[A]]
+    assert {each.details and each.details.organizer for each in found} == {"e0@example.org"}
+
+
+async def test_a_server_that_knows_none_of_its_own_states_is_not_asked_for_ever() -> None:
+    exchange = filled(*range(600))
+
+    async def ask(envelope: Envelope, decode: Any) -> Any:
+        if b"SyncState" in envelope.body:
+            exchange.asked.append(envelope)
+            raise EwsError("ErrorInvalidSyncStateData", charged="mailbox")
+        return await Exchange.ask(exchange, envelope, decode)
+
+    exchange.ask = ask  # type: ignore[method-assign]  # this server alone
+    with pytest.raises(EwsError) as raised:
+        await followed(exchange, A, "1")
+    assert len(exchange.asked) == 3
+    assert lacks_following(raised.value.code)

@@ -131,3 +131,61 @@ async def test_an_answer_for_fewer_mailboxes_than_asked_is_no_answer() -> None:
     with pytest.raises(EwsError) as raised:
         await FreeBusy(Forgetful())([A, B], WINDOW)
     assert raised.value.code == "malformed"
+
+
+class Spoilt(Exchange):
+    """One mailbox among those asked for spoils the answer for all."""
+
+    def __init__(self, *codes: str) -> None:
+        super().__init__()
+        self.codes = codes
+
+    async def ask(self, envelope: Envelope, decode: Any) -> Any:
+        answer = await super().ask(envelope, decode)
+        for number, code in enumerate(self.codes):
+            if f">{number}@example.org<".encode() in envelope.body:
+                raise EwsError(code)
+        return answer
+
+
+@pytest.mark.parametrize("code", ["malformed", "too_large", "fault", "ErrorInternalServerError"])
+async def test_a_mailbox_that_spoils_the_answer_for_a_hundred_fails_alone(code: str) -> None:
+    exchange = Spoilt(code)
+    names = [f"{number}@example.org" for number in range(100)]
+    found = await FreeBusy(exchange)(names, Window(WINDOW.start, WINDOW.start + DAY))
+    assert [name for name, told in found.items() if isinstance(told, EwsError)] == ["0@example.org"]
+    assert exchange.operations["GetUserAvailability"] <= 15
+
+
+async def test_two_that_spoil_it_are_found_and_a_server_that_only_fails_is_given_up() -> None:
+    exchange = Spoilt("fault", "malformed")
+    names = [f"{number}@example.org" for number in (0, *range(2, 100), 1)]
+    found = await FreeBusy(exchange)(names, Window(WINDOW.start, WINDOW.start + DAY))
+    assert sorted(name for name, told in found.items() if isinstance(told, EwsError)) == [
+        "0@example.org",
+        "1@example.org",
+    ]
+    exchange = Spoilt(*["fault"] * 100)
+    with pytest.raises(EwsError, match="fault"):
+        await FreeBusy(exchange)(names, Window(WINDOW.start, WINDOW.start + DAY))
+    assert exchange.operations["GetUserAvailability"] <= 33
+
+
+@pytest.mark.parametrize("code", ["ErrorServerBusy", "sign_in_refused", "network", "ErrorImpersonateUserDenied"])
+async def test_what_no_mailbox_brings_about_is_not_asked_again_in_parts(code: str) -> None:
+    exchange = Spoilt(code)
+    with pytest.raises(EwsError, match=code):
+        await FreeBusy(exchange)(["0@example.org", B], Window(WINDOW.start, WINDOW.start + DAY))
+    assert exchange.operations == {"GetUserAvailability": 1}
+
+
+async def test_the_zone_is_known_though_the_last_days_are_dense() -> None:
+    exchange = Exchange()
+    exchange.entries = 50
+    exchange.zone = ZoneRules(-60, Turn(0, 10_800, 5, 10, 6), Turn(-60, 7200, 5, 3, 6))
+    exchange.books[A] = [
+        event(WINDOW.end - hour * 3600, WINDOW.end - hour * 3600 + 60, str(hour)) for hour in range(99)
+    ]
+    told = (await FreeBusy(exchange)([A], WINDOW))[A]
+    assert isinstance(told, Told)
+    assert told.zone == exchange.zone

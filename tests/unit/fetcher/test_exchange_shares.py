@@ -79,3 +79,30 @@ async def test_where_others_have_all_there_is_nothing_is_sent(store: Store, monk
     assert raised.value.code == SHARED
     await first.close()
     await second.close()
+
+
+async def test_a_request_that_comes_as_we_leave_is_made_by_one_who_is_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.fetcher.exchange_shares, "BEAT", 0.02)
+    monkeypatch.setattr(services.fetcher.exchange_shares, "IDLE", 0.0)
+    leaving, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(store: Store, server: str, replica: str, *, now: int) -> None:
+        leaving.set()
+        await go_on.wait()
+        await leave(store, server, replica, now=now)
+
+    monkeypatch.setattr(services.fetcher.exchange_shares, "leave", slowly)
+    share = Share(store, "server", replica="a", limit=3)
+    async with share:
+        pass
+    await leaving.wait()
+    asking = asyncio.create_task(share.__aenter__())
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asking
+    async with store.read() as connection:
+        assert (await connection.execute(select(shares.c.replica))).scalars().all() == ["a"]
+    await share.__aexit__(None, None, None)
+    await share.close()

@@ -179,6 +179,13 @@ def test_a_message_without_an_item_is_that_items_error() -> None:
     assert isinstance(answers["A="], ItemDetails)
 
 
+def test_an_item_out_of_its_place_is_not_taken_for_another() -> None:
+    other = ATTENDED.replace("Bring tea", "Bring coffee").replace("https://meet.example/1", "")
+    answers = details([got(good(other).replace('"A="', '"B="'), good(ATTENDED))], ["A=", "B="])
+    told = {key: answer.preview for key, answer in answers.items() if isinstance(answer, ItemDetails)}
+    assert told == {"A=": "Bring tea", "B=": "Bring coffee"}
+
+
 def test_no_details_at_all_are_an_error() -> None:
     with pytest.raises(EwsError, match="malformed"):
         details([got()])

@@ -170,8 +170,10 @@ async def test_a_token_that_is_refused_is_no_reason_never_to_ask_again(nobody: E
         return "old"
 
     nobody.answer = lambda _: Given(status=401, headers=(("WWW-Authenticate", "Bearer"),))
-    door = opening(nobody, EwsCredential(), scheme="oauth", token=token)
+    forgotten: list[str] = []
+    door = opening(nobody, EwsCredential(), scheme="oauth", token=token, forget=lambda: forgotten.append("old"))
     assert await code(door) == "sign_in_refused"
+    assert forgotten == ["old"], "whoever holds it is told, or it would be sent until it runs out"
     nobody.answer = lambda _: Given(body=message("GetFolder"))
     await door.ask(ANNA, acknowledged)
     assert door.refused is False

@@ -1,16 +1,23 @@
+import asyncio
+import socket
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from shared import ldap
 from shared.contracts.messages import LdapSource
+from shared.ews.credential import EwsCredential
+from shared.ews.dialling import surroundings
 from shared.ldap import Line
 from shared.ldap_entries import ACTIVE_DIRECTORY, IN_CHAIN
 from shared.ldap_line import MOST_BYTES, LdapError
 
 GROUP = "cn=Calendars (all) *,dc=example,dc=org"
 SOURCE = LdapSource(url="ldaps://dc.example.org", base="dc=example,dc=org", group=GROUP)
+HERE = "127.0.0.0/8"
 PAGED = "1.2.840.113556.1.4.319"
 
 
@@ -93,3 +100,33 @@ def test_every_search_may_cost_so_much_and_no_more(line: Line) -> None:
     line._connection = told = Told({SOURCE.base: []})
     line.search(SOURCE.base, "(objectClass=*)", (), b"", 5)
     assert told.socket.left == MOST_BYTES
+
+
+@pytest.mark.parametrize("scheme", ["ldap", "ldaps"])
+async def test_a_server_that_says_a_little_now_and_then_does_not_keep_the_thread(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ldap, "STEP_SECONDS", 0.5)
+    over = threading.Event()
+    drip = (
+        b"\x16\x03\x03\x40\x00" if scheme == "ldaps" else b"\x30\x84\x00\x10\x00\x00"
+    )  # a long record, a long message
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as line, suppress(OSError):
+                line.sendall(drip)
+                while not over.wait(0.05):
+                    line.sendall(b"\x00")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        source = LdapSource(url=f"{scheme}://127.0.0.1:{listening.getsockname()[1]}", base="dc=example,dc=org")
+        line = Line()
+        with pytest.raises(LdapError, match="timeout"):
+            await line.run(
+                line.sign_in, source, EwsCredential(username="svc", password="s3cret"), surroundings("", HERE)
+            )
+        await asyncio.wait_for(asyncio.to_thread(line._pool.shutdown), 5)
+        over.set()
+        thread.join(5)
