@@ -162,7 +162,7 @@ subscriptions = Table(  # one for each mailbox that Microsoft is asked to send h
 shares = Table(  # which replicas ask an Exchange server at present: they share what it may be asked at once
     "shares",
     metadata,
-    Column("server", Text, primary_key=True),  # its endpoint
+    Column("server", Text, primary_key=True),  # a hash of its host: the name is a customer's
     Column("replica", Text, primary_key=True),
     Column("until", BigInteger, nullable=False),
 )

@@ -117,7 +117,8 @@ async def _outcome(store: Store, org_id: str) -> None:
                 f"[green]{org_id} is connected[/green]: its mailboxes are being read. busyline status {org_id}"
             )
             return
-        kept = "" if state.state == "refused" else f"\n{org_id} stays connected as it was."
+        stays = "connected" if state.state == "connected" else "as much in need of attention"
+        kept = "" if state.state == "refused" else f"\n{org_id} stays {stays} as it was."
         raise click.ClickException(f"{state.reason}: {state.sentence}{kept}")
     raise click.ClickException(
         "no authorizer has answered; is `busyline up` or `busyline authorizer` running on this database? "

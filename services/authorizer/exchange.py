@@ -24,12 +24,14 @@ from shared.ews.errors import EwsError
 from shared.ews.oauth import scope_of
 from shared.ews.people import names
 from shared.ews.probing import Reached
+from shared.ews.trouble import acknowledged
 from shared.ews.version import ServerVersion, version
 from shared.identity import IdentityError
 
 _TLS: Final = frozenset({"not_trusted", "not_tls"})
 _ASKS: Final = 401  # who is there?
 _OLD: Final = (15, 1)  # Exchange 2016
+_NO_SOAP: Final = frozenset({"http_error", "not_xml", "malformed"})
 _PATH: Final = "/EWS/Exchange.asmx"
 
 
@@ -152,7 +154,7 @@ class Trial:
 
     async def _inside(self, door: Asks, now: Instant) -> AsyncIterator[Step]:
         try:
-            told = await door.ask(envelopes.convert_id(), version)
+            told = await self._signed_in(door)
         except (EwsError, IdentityError) as error:
             yield self._failed("sign_in", error)
             return
@@ -163,6 +165,24 @@ class Trial:
             yield step
         async for step in sources(door, self._question, self._exchange):
             yield step
+
+    async def _signed_in(self, door: Asks) -> ServerVersion:
+        """Sign in by what every Exchange server answers. Raises EwsError and IdentityError.
+
+        A server that knows no ConvertId may answer it with no SOAP at all: then any SOAP answer about the member's
+        calendar, an error too, shows that the sign-in was good. What the calendar itself says is a later step's.
+        """
+        try:
+            return await door.ask(envelopes.convert_id(), version)
+        except EwsError as error:
+            if error.code not in _NO_SOAP:
+                raise
+        try:
+            await door.ask(envelopes.calendar_folder(self._question.connection.member), acknowledged)
+        except EwsError as error:
+            if not error.code.startswith("Error"):
+                raise
+        return ServerVersion()
 
     async def _names(self, door: Asks) -> Step:
         """Look the member up. Nothing that is needed depends on it."""

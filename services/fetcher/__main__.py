@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.fetcher import exchange_shares
 from services.fetcher.connect import Access, Tenants
 from services.fetcher.context import Context
 from services.fetcher.enumeration import enumerate_page
@@ -126,6 +127,7 @@ async def _tidy(context: Context, stop: asyncio.Event) -> None:
         try:
             while await drop_orphans(context.store):
                 pass
+            await exchange_shares.forget(context.store, now=clock.now())
         except Exception as error:  # noqa: BLE001 -- it outlives whatever befalls the store
             context.log.error("tidying.failed", **logs.failure(error))  # noqa: TRY400 -- never its text
         with suppress(TimeoutError):

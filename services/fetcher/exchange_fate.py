@@ -3,6 +3,7 @@
 It refuses to try a refused sign-in again, and to wait for ever for a server that is always busy: those tries count.
 """
 
+import re
 from typing import Final
 
 from services.fetcher.failure import DOUBT_OVER, PAUSE, PAUSED, TOO_LARGE, Fate, Whose, back_off, word
@@ -41,6 +42,15 @@ _ABSENT: Final = {
     "ErrorFolderNotFound": "no_calendar",
     "ErrorCalendarFolderIsInvalidForCalendarView": "no_calendar",
 }
+_NAMED: Final = {  # as the preflight calls them
+    "ErrorProxyRequestProcessingFailed": "free_busy_elsewhere",
+    "ErrorProxyRequestNotAllowed": "free_busy_elsewhere",
+    "ErrorServiceDiscoveryFailed": "free_busy_elsewhere",
+    "ErrorFreeBusyGenerationFailed": "free_busy_failed",
+    "ErrorMailboxMoveInProgress": "mailbox_moving",
+    "ErrorMailboxStoreUnavailable": "mailbox_store_unavailable",
+    "ErrorADUnavailable": "active_directory_unavailable",
+}
 # The server is not the one that was verified, or no longer lets the account in: that concerns all its mailboxes.
 _ORG: Final = frozenset({"sign_in_refused", "no_scheme", "not_trusted", "not_tls", "address_refused", "not_found"})
 
@@ -55,7 +65,13 @@ def of_exchange(error: EwsError, attempt: int) -> Fate:
     if code in _ORG:
         return Fate(whose=Whose.ORG, reason=word(code), after=DOUBT_OVER)
     after = max(back_off(attempt), error.back_off or 0.0)
-    return _mailbox(code) or Fate(whose=Whose.PASSING, reason=word(code), after=after, counted=True)
+    return _mailbox(code) or Fate(whose=Whose.PASSING, reason=passing_word(code), after=after, counted=True)
+
+
+def passing_word(code: str) -> str:
+    """Return the fixed word for a code that may pass: ErrorMailboxMoveInProgress is mailbox_move_in_progress."""
+    named = _NAMED.get(code)
+    return named or word(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", code.removeprefix("Error")))
 
 
 def brief(error: EwsError) -> float | None:

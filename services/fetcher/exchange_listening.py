@@ -126,7 +126,12 @@ class Listener:
         """Keep the group for as long as it is ours."""
         while True:
             await asyncio.sleep(LEASE / 3)
-            if not await exchange_groups.claim(self._context.store, group, self._replica, now=clock.now()):
+            try:
+                ours = await exchange_groups.claim(self._context.store, group, self._replica, now=clock.now())
+            except Exception as error:  # noqa: BLE001 -- a store that is away gives the group to nobody else either
+                self._context.log.error("listening.failed", **logs.failure(error))  # noqa: TRY400 -- never its text
+                continue
+            if not ours:
                 return
 
     def _learn(self, group: Group, error: BaseException | None) -> None:

@@ -55,8 +55,7 @@ async def read(server: Server, wish: Wish) -> Reading:
             events=told.events,
             time_zone="" if rules is None else _zone(rules, datetime.fromtimestamp(wish.now, UTC).year),
         )
-    async with server.hands[wish.live]:
-        return await _with_details(server, wish)
+    return await _with_details(server, wish)
 
 
 @lru_cache(maxsize=512)

@@ -47,6 +47,12 @@ async def leave(store: Store, server: str, replica: str, *, now: Instant) -> Non
         await connection.execute(delete(shares).where(ours | (shares.c.until <= now)))
 
 
+async def forget(store: Store, *, now: Instant) -> None:
+    """Forget replicas that died without a word."""
+    async with store.write() as connection:
+        await connection.execute(delete(shares).where(shares.c.until <= now))
+
+
 class Share:
     """`async with share:` is one request at the server. Raises EwsError(SHARED) where others have all there is."""
 

@@ -1,6 +1,7 @@
 """A mailbox.read message in, one complete snapshot out, or the fate of a reading that did not come about."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from math import ceil
 from typing import Final
@@ -21,6 +22,7 @@ from shared import clock
 from shared.broker import Delivery, Done
 from shared.connections import ATTENTION, Connected
 from shared.contracts.messages import CalendarSnapshot, EwsConnection, MailboxRead
+from shared.contracts.policy import Detail
 from shared.contracts.values import Bucket, Instant, Window
 from shared.errors import Retry
 from shared.ews.errors import EwsError
@@ -47,6 +49,25 @@ async def read(context: Context, message: MailboxRead, delivery: Delivery) -> Do
     A hint that comes too soon after a reading waits with the message in hand, a second at most, and then reads for all
     that came meanwhile; where too many wait already, polling sees to it a little later.
     """
+    async with await _hand(context, message):
+        return await _taken_up(context, message, delivery)
+
+
+async def _hand(context: Context, message: MailboxRead) -> AbstractAsyncContextManager[None]:
+    """Return what a reading waits for before it takes the mailbox, so that no lease runs out in a queue.
+
+    Exchange calendars with details are read a few at a time, of however many are taken from the broker.
+    """
+    org = await context.tenants.org(message.org_id, at_least=message.generation)
+    if org is None or not isinstance(org.connection, EwsConnection) or org.policy.detail is not Detail.DETAILS:
+        return nullcontext()
+    try:
+        return (await context.tenants.exchange(org)).hands[message.live]
+    except IdentityError:  # whoever reads meets it again, and knows what to do about it
+        return nullcontext()
+
+
+async def _taken_up(context: Context, message: MailboxRead, delivery: Delivery) -> Done:
     task = await _claim(context, message, delivery)
     if isinstance(task, Later):
         if context.patience.locked():

@@ -68,10 +68,8 @@ class Line:
 
     def close(self) -> None:
         """Close the connections."""
+        self.wire.end()  # or a socket that urllib3 let go of stays open until somebody collects it
         if self._session is not None:
-            adapter = self._session.get_adapter(self._endpoint)
-            if isinstance(adapter, ExchangeAdapter) and adapter.last is not None:
-                adapter.last.close()  # or its socket stays until somebody collects it
             self._session.close()
         self.wire.let_go()
 

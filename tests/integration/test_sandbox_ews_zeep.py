@@ -12,6 +12,7 @@ import zeep
 import zeep.exceptions
 
 from deploy.sandbox import Sandbox, SandboxOptions, start
+from deploy.sandbox.ews.answering import OPERATIONS
 from shared.contracts.values import DAY
 from tests.ews_schema import EWS
 from tests.unit.sandbox.asking import NOW
@@ -158,6 +159,15 @@ async def test_zones_options_and_ids_are_answered(ask: Ask, described: zeep.Clie
     source = {"AlternateId": kind(Format="EwsId", Id=listed[0].ItemId.Id, Mailbox=PERSON)}
     answer = await ask("ConvertId", DestinationFormat="EwsId", SourceIds={"_value_1": [source]})
     assert messages(answer, "ConvertId")[0].AlternateId.Id == listed[0].ItemId.Id
+
+
+def test_every_operation_that_is_served_is_described_and_asked_for_by_a_strict_client(described: zeep.Client) -> None:
+    (service,) = described.wsdl.services.values()
+    (port,) = service.ports.values()
+    here = (Path(__file__), Path(__file__).parents[1] / "unit" / "sandbox" / "test_ews_zeep.py")
+    asked = "".join(file.read_text(encoding="utf-8") for file in here)
+    assert set(OPERATIONS) <= set(port.binding.all())
+    assert {name for name in OPERATIONS if f'"{name}"' not in asked} == set()
 
 
 async def test_a_refusal_is_a_fault_by_its_code(ask: Ask) -> None:

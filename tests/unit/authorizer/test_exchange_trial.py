@@ -122,6 +122,22 @@ async def test_a_wrong_password_is_sent_once_and_ends_the_trial() -> None:
     assert server.probed == []  # the directory would be the second failed sign-in
 
 
+@pytest.mark.parametrize("said", [EwsError("http_error", status=500), EwsError("not_xml", status=200)])
+@pytest.mark.parametrize("calendar", [None, EwsError("ErrorImpersonateUserDenied", status=500)])
+async def test_a_server_that_knows_no_convert_id_is_signed_in_to_by_the_members_calendar(
+    said: EwsError, calendar: EwsError | None
+) -> None:
+    server = FakeServer({"ConvertId": said, f"GetFolder {MEMBER}": calendar})
+    assert await outcome(server, "sign_in") == (True, "")
+    assert (await outcome(server, "version"))[1] == "version_untold"
+
+
+async def test_a_server_that_never_speaks_soap_is_no_exchange_server() -> None:
+    said = EwsError("not_xml", status=200)
+    server = FakeServer({"ConvertId": said, f"GetFolder {MEMBER}": said})
+    assert (await outcome(server, "sign_in"))[0] is False
+
+
 async def test_an_error_of_soap_is_a_sign_in_that_was_good() -> None:
     untold = ServerVersion()
     server = FakeServer({"ConvertId": untold, "ResolveNames": EwsError("fault")})

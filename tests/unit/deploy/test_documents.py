@@ -22,6 +22,7 @@ from services.publisher.timeline import Timeline
 from shared import clouds
 from shared.contracts.public import CloudEvent
 from shared.contracts.values import DAY, Block, Bucket, Coverage, Status, Window
+from shared.ews import envelopes
 
 DOCS = Path(__file__).parents[3] / "docs"
 TEXT = {page.name: page.read_text(encoding="utf-8") for page in DOCS.glob("*.md")}
@@ -115,9 +116,22 @@ def test_every_status_is_explained() -> None:
 
 
 def test_what_is_asked_for_is_listed_as_it_is_asked_for() -> None:
-    rows = re.findall(r"^\| `(?:free-busy|details)`.*$", TEXT["privacy.md"].split("## What consumers")[0], re.MULTILINE)
+    asked = TEXT["privacy.md"].split("An Exchange server is asked")[0]
+    rows = re.findall(r"^\| `(?:free-busy|details)`.*$", asked, re.MULTILINE)
     named = [re.findall(r"`(\w+)`", row.split("|", 2)[2]) for row in rows]
     assert [tuple(row) for row in named] == [selection._TIMES, selection._DETAILS, selection._CONFERENCING]
+
+
+def test_what_an_exchange_server_is_asked_for_is_listed() -> None:
+    listed = TEXT["privacy.md"].split("An Exchange server is asked")[1].split("A view cannot leave")[0]
+    window = Window(1_800_000_000, 1_800_000_000 + DAY)
+    viewed = envelopes.calendar_view("a@b.example", window, details=True).body
+    got = envelopes.item_details("a@b.example", ["id"], conferencing=True).body
+    named = {field.decode() for field in re.findall(rb'FieldURI="\w+:(\w+)"', viewed + got)}
+    attendees = {"RequiredAttendees", "OptionalAttendees", "Resources"}
+    assert attendees < named
+    assert "attendees and resources" in listed
+    assert not [field for field in named - attendees if f"`{field}`" not in listed]
 
 
 COMMANDS = sorted(

@@ -59,6 +59,20 @@ def test_what_was_never_sent_counts_as_no_try(code: str) -> None:
     assert (fate.whose, fate.after, fate.counted) == (Whose.PASSING, 3.0, False)
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("ErrorProxyRequestProcessingFailed", "free_busy_elsewhere"),
+        ("ErrorMailboxMoveInProgress", "mailbox_moving"),
+        ("ErrorQuotaExceeded", "quota_exceeded"),
+        ("ErrorCASError", "caserror"),
+        ("timeout", "timeout"),
+    ],
+)
+def test_what_may_pass_is_told_in_words_and_not_in_codes(code: str, reason: str) -> None:
+    assert of_exchange(EwsError(code), 1).reason == reason
+
+
 @pytest.mark.parametrize("code", [*sorted(OURS), "ErrorMailboxMoveInProgress", "ErrorADUnavailable", "ErrorUnheardOf"])
 def test_every_word_has_a_fate_and_a_fixed_reason(code: str) -> None:
     fate = of_exchange(EwsError(code, charged="mailbox"), 3)

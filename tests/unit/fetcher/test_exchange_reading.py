@@ -1,4 +1,3 @@
-import asyncio
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ class Town(Exchange):
         super().__init__()
         self.follows = True
         self.batches = Batches(FreeBusy(self))
-        self.hands = {live: asyncio.Semaphore(2) for live in (True, False)}
         self.books[A] = [event(NOON, NOON + 3600, "one")]
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 import services.fetcher.exchange_shares
 from services.fetcher.exchange_fate import SHARED
-from services.fetcher.exchange_shares import ALIVE, Share, leave, part, say
+from services.fetcher.exchange_shares import ALIVE, Share, forget, leave, part, say
 from shared.ews.errors import EwsError
 from shared.store import Store, open_store
 from shared.tables import shares
@@ -40,6 +40,13 @@ async def test_replicas_see_one_another_and_who_is_silent_is_forgotten(store: St
     await leave(store, "server", "b", now=NOW + ALIVE)
     async with store.read() as connection:
         assert (await connection.execute(select(shares.c.replica))).all() == [], "nothing stays of who is gone"
+
+
+async def test_who_died_without_a_word_is_forgotten_and_nobody_else(store: Store) -> None:
+    await say(store, "server", "dead", now=NOW - ALIVE)
+    await say(store, "server", "alive", now=NOW)
+    await forget(store, now=NOW)
+    assert await say(store, "server", "me", now=NOW - ALIVE) == {"alive"}
 
 
 async def test_no_more_requests_than_our_part_are_under_way_at_a_time(store: Store) -> None:
@@ -86,12 +93,13 @@ async def test_a_request_that_comes_as_we_leave_is_made_by_one_who_is_there(
 ) -> None:
     monkeypatch.setattr(services.fetcher.exchange_shares, "BEAT", 0.02)
     monkeypatch.setattr(services.fetcher.exchange_shares, "IDLE", 0.0)
-    leaving, go_on = asyncio.Event(), asyncio.Event()
+    leaving, go_on, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def slowly(store: Store, server: str, replica: str, *, now: int) -> None:
         leaving.set()
         await go_on.wait()
         await leave(store, server, replica, now=now)
+        left.set()
 
     monkeypatch.setattr(services.fetcher.exchange_shares, "leave", slowly)
     share = Share(store, "server", replica="a", limit=3)
@@ -101,7 +109,7 @@ async def test_a_request_that_comes_as_we_leave_is_made_by_one_who_is_there(
     asking = asyncio.create_task(share.__aenter__())
     await asyncio.sleep(0.05)
     go_on.set()
-    await asking
+    await asyncio.gather(asking, left.wait())
     async with store.read() as connection:
         assert (await connection.execute(select(shares.c.replica))).scalars().all() == ["a"]
     await share.__aexit__(None, None, None)

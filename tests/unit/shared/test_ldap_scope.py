@@ -122,11 +122,15 @@ async def test_a_server_that_says_a_little_now_and_then_does_not_keep_the_thread
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         source = LdapSource(url=f"{scheme}://127.0.0.1:{listening.getsockname()[1]}", base="dc=example,dc=org")
-        line = Line()
-        with pytest.raises(LdapError, match="timeout"):
-            await line.run(
-                line.sign_in, source, EwsCredential(username="svc", password="s3cret"), surroundings("", HERE)
-            )
-        await asyncio.wait_for(asyncio.to_thread(line._pool.shutdown), 5)
-        over.set()
+        account, line = EwsCredential(username="svc", password="s3cret"), Line()
+        try:
+            with pytest.raises(LdapError, match="timeout"):
+                await line.run(line.sign_in, source, account, surroundings("", HERE))
+            ended = asyncio.create_task(asyncio.to_thread(line._pool.shutdown))
+            await asyncio.wait({ended}, timeout=5)
+            kept = not ended.done()
+        finally:
+            over.set()
         thread.join(5)
+    await ended
+    assert not kept
