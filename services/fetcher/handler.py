@@ -58,7 +58,7 @@ async def _hand(context: Context, message: MailboxRead) -> AbstractAsyncContextM
 
     Exchange calendars with details are read a few at a time, of however many are taken from the broker.
     """
-    org = await context.tenants.org(message.org_id, at_least=message.generation)
+    org = await context.tenants.org(message.org_id, at_least=message.generation) if message.exchange else None
     if org is None or not isinstance(org.connection, EwsConnection) or org.policy.detail is not Detail.DETAILS:
         return nullcontext()
     try:
