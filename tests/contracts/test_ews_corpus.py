@@ -99,9 +99,8 @@ def mailboxes(caller: EwsCaller, window: Window) -> Iterator[tuple[str, dict[str
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("days", [243, 730])
-async def test_both_doors_show_the_same_of_every_real_calendar(caller: EwsCaller, days: int) -> None:
-    window = Window(MIDNIGHT - 42 * DAY, MIDNIGHT + (days - 42) * DAY)
+async def test_both_doors_show_the_same_of_every_real_calendar(caller: EwsCaller) -> None:
+    window = Window(MIDNIGHT - 42 * DAY, MIDNIGHT + 201 * DAY)
     compared = 0
     for mailbox, items, expected in mailboxes(caller, window):
         seen = await view(caller, mailbox, window)
