@@ -6,8 +6,9 @@ Refuses to let a token, a secret or Microsoft's text into an exception; what goe
 import asyncio
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msal
 from msgspec import Struct
@@ -16,10 +17,13 @@ from shared.aadsts import code_of, meaning
 from shared.clouds import SANDBOX, Cloud
 from shared.token_http import Refused, TokenHttp, certificate_parts
 
+R = TypeVar("R")
+
 THREADS: Final = 8
 HOLD: Final = 60.0  # seconds a token is given out without asking msal; it drops tokens 300 s before they end
 HOLD_REFUSAL: Final = 10.0  # so that a thousand readings do not repeat one refusal a thousand times
 HOLD_FAILURE: Final = 5.0
+UNUSED: Final = 3600.0  # seconds that what nobody asks for is kept: longer than its token lives
 SETTLED: Final = 1.0  # a burst of 401s on one old token renews it once
 
 
@@ -62,7 +66,7 @@ class _Holding:
         self.scope = scope
         self.app: Any = None
         self.outcome: asyncio.Task[str | IdentityError] | None = None
-        self.until = 0.0
+        self.until = float("inf")
         self.issued_at = float("-inf")  # when Microsoft issued what is held; msal's own cache does not count
 
 
@@ -85,8 +89,10 @@ class Tokens:
         key = _key(tenant_id, cloud, credential, scope=scope)
         if fresh:
             self._held.pop(key, None)
-        holding = self._held.setdefault(key, _Holding(scope or cloud.scope))
         now = asyncio.get_running_loop().time()
+        if key not in self._held:
+            self._let_go(now)
+        holding = self._held.setdefault(key, _Holding(scope or cloud.scope))
         if holding.outcome is None or (holding.outcome.done() and now >= holding.until):
             holding.outcome = asyncio.create_task(self._settle(holding, tenant_id, cloud, credential))
             holding.outcome.add_done_callback(_looked_at)
@@ -106,10 +112,22 @@ class Tokens:
         if holding.app is not None:
             holding.app.remove_tokens_for_client()
 
+    async def blocking(self, work: Callable[[TokenHttp], R]) -> R:
+        """Run what blocks, in one of these threads, with the HTTP that Microsoft's sign-in is asked by.
+
+        What it returns tells of failures too: one that is raised would keep frames, and secrets in them.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, self._http)
+
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._http.close()
+
+    def _let_go(self, now: float) -> None:
+        """Forget what nobody asks for any more: an app that an admin tries out may be tried once."""
+        for key in [key for key, holding in self._held.items() if now >= holding.until + UNUSED]:
+            del self._held[key]
 
     async def _settle(
         self, holding: _Holding, tenant_id: str, cloud: Cloud, credential: GraphCredential
@@ -131,10 +149,10 @@ class Tokens:
         """
         try:
             if holding.app is None:
-                holding.app = self._application(tenant_id, cloud, credential)
+                holding.app = application(tenant_id, cloud, credential, self._http)
             answer: dict[str, Any] = holding.app.acquire_token_for_client([holding.scope])
         except Refused as refusal:
-            return _refusal(refusal.answer, refusal.reason, refusal.retry_after), False
+            return refused(refusal.answer, refusal.reason, refusal.retry_after), False
         except json.JSONDecodeError:
             return IdentityError("identity_unexpected", transient=True), False
         except ValueError:  # msal: a key or an authority it cannot make sense of
@@ -142,22 +160,27 @@ class Tokens:
         token = answer.get("access_token")
         if isinstance(token, str) and token:
             return token, answer.get("token_source") != "cache"
-        return _refusal(answer, "", None), False
+        return refused(answer), False
 
-    def _application(self, tenant_id: str, cloud: Cloud, credential: GraphCredential) -> Any:
-        """Make msal's application; its constructor asks the tenant's metadata, so this is done late and in a thread."""
-        secret: Any = credential.client_secret
-        if credential.certificate:
-            private_key, certificate = certificate_parts(credential.certificate)
-            secret = {"private_key": private_key, "public_certificate": certificate}  # PS256 with x5t#S256
-        return msal.ConfidentialClientApplication(
-            credential.client_id,
-            authority=f"{cloud.login}/{tenant_id}",
-            client_credential=secret,
-            http_client=self._http,
-            azure_region=False,  # or MSAL_FORCE_REGION in the environment would move the endpoint
-            instance_discovery=False if cloud.name == SANDBOX else None,  # None: known hosts only, see clouds.py
-        )
+
+def application(tenant: str, cloud: Cloud, credential: GraphCredential, http: TokenHttp) -> Any:
+    """Make msal's application for a tenant, or for `organizations`. Raises Refused, and ValueError for a bad key.
+
+    Its constructor asks the tenant's metadata, so this is done late and in a thread.
+    """
+    secret: Any = credential.client_secret
+    if credential.certificate:
+        private_key, certificate = certificate_parts(credential.certificate)
+        secret = {"private_key": private_key, "public_certificate": certificate}  # PS256 with x5t#S256
+    return msal.ConfidentialClientApplication(
+        credential.client_id,
+        authority=f"{cloud.login}/{tenant}",
+        client_credential=secret,
+        http_client=http,
+        exclude_scopes=["offline_access"],  # whoever signs in proves who they are, and no more is kept of them
+        azure_region=False,  # or MSAL_FORCE_REGION in the environment would move the endpoint
+        instance_discovery=False if cloud.name == SANDBOX else None,  # None: known hosts only, see clouds.py
+    )
 
 
 def _held_for(outcome: str | IdentityError) -> float:
@@ -166,7 +189,7 @@ def _held_for(outcome: str | IdentityError) -> float:
     return max(HOLD_FAILURE if outcome.transient else HOLD_REFUSAL, outcome.retry_after or 0.0)
 
 
-def _refusal(answer: dict[str, Any], reason: str, retry_after: float | None) -> IdentityError:
+def refused(answer: dict[str, Any], reason: str = "", retry_after: float | None = None) -> IdentityError:
     """Translate an error answer: an HTTP-level `reason` is transient, else the AADSTS code decides."""
     code = code_of(answer)
     if reason:

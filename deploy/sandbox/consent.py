@@ -1,12 +1,15 @@
-"""Admin consent, both endpoints: answered at once with yes, or with no where control ordered a refusal."""
+"""Admin consent, both endpoints: answered at once, or on a page by a person who may; refused where that was ordered."""
 
 from collections.abc import Mapping
-from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
+from deploy.sandbox import entra_pages
 from deploy.sandbox.aadsts import SHARED, Denied, described, tenant_named
-from deploy.sandbox.answers import Answer, Ask
+from deploy.sandbox.answers import Answer, Ask, parameters
 from deploy.sandbox.directory import Tenant
+from deploy.sandbox.entra_sign_in import everybody, redirected, registered, told
+from deploy.sandbox.personas import Persona
+from deploy.sandbox.sign_ins import Step
 from deploy.sandbox.state import App, Grant, State
 from shared.contracts.values import Instant
 
@@ -14,34 +17,51 @@ _REFUSAL_V1 = {"error": "permission_denied", "error_description": "The admin can
 
 
 def answer(state: State, ask: Ask, name: str, *, second: bool) -> Answer:
-    """Answer GET /{tenant}/adminconsent or, `second`, /{tenant}/v2.0/adminconsent with a redirect.
+    """Answer /{tenant}/adminconsent or, `second`, /{tenant}/v2.0/adminconsent with a redirect, or a page before it.
 
     A yes grants what the app asks for. Raises Denied where the request itself is wrong: nobody is redirected then.
     """
     given = ask.parameters()
-    app = _app(state, given)
+    app = registered(state, given)
     tenant = _tenant(state, name, given, second=second)
+    misstep = state.sign_ins.strike(Step.CONSENT)
+    if misstep is not None:
+        said = {"admin_consent": "True"} if second else {}
+        return _back(given, said | told(misstep, state.clock()))
     if state.consent_refused:
-        said = _refusal(state.clock()) if second else _REFUSAL_V1
-    else:
-        state.grants[app.client_id, tenant.tenant_id] = Grant(roles=app.roles)
-        said = {"admin_consent": "True", "tenant": tenant.tenant_id}
-        said |= {"scope": given["scope"]} if second else {}
-    said = said | ({"state": given["state"]} if "state" in given else {})
-    target = given["redirect_uri"]
-    mark = "&" if urlsplit(target).query else "?"
-    return Answer(status=302, headers={"Location": f"{target}{mark}{urlencode(said)}"})
+        return _back(given, _refusal(state.clock(), second=second))
+    if not state.sign_ins.interactive:
+        return _granted(state, app, tenant.tenant_id, given, second=second)
+    return _asked(state, ask, app, everybody(state, first=name), second=second)
 
 
-def _app(state: State, given: Mapping[str, str]) -> App:
-    client_id = given.get("client_id", "")
-    app = state.apps.get(client_id.lower())
-    if app is None:
-        raise Denied(700016, f"Application with identifier '{client_id}' was not found.", error="unauthorized_client")
-    target = given.get("redirect_uri", "")
-    if not urlsplit(target).scheme or (app.redirect_uris and target not in app.redirect_uris):
-        raise Denied(50011, "The redirect URI in the request does not match those of the application.")
-    return app
+def _asked(state: State, ask: Ask, app: App, people: list[Persona], *, second: bool) -> Answer:
+    """Show the page, or act on what was answered there. The tenant is that of whoever answers, whatever was asked for.
+
+    Entra keeps to the tenant that the path names; here a consent for another one shows what an app makes of it.
+    """
+    given = ask.parameters()
+    form = parameters(ask.body.decode("utf-8", "replace")) if ask.method == "POST" else {}
+    if form.get("answer") == "cancel":
+        return _back(given, _refusal(state.clock(), second=second))
+    last = state.sign_ins.last or people[0]
+    persona = next((one for one in people if one.oid == form.get("persona")), None)
+    if persona is None or form.get("answer") != "accept":
+        return entra_pages.consent(ask, app.name, app.roles, people, chosen=last.oid)
+    if not persona.may_consent:
+        return entra_pages.approval(ask, app.name)
+    return _granted(state, app, persona.tenant_id, given, second=second)
+
+
+def _granted(state: State, app: App, tenant_id: str, given: Mapping[str, str], *, second: bool) -> Answer:
+    state.grants[app.client_id, tenant_id] = Grant(roles=app.roles)
+    said = {"admin_consent": "True", "tenant": tenant_id}
+    return _back(given, said | ({"scope": given["scope"]} if second else {}))
+
+
+def _back(given: Mapping[str, str], said: Mapping[str, str]) -> Answer:
+    state = {"state": given["state"]} if "state" in given else {}
+    return redirected(given["redirect_uri"], {**said, **state})
 
 
 def _tenant(state: State, name: str, given: Mapping[str, str], *, second: bool) -> Tenant:
@@ -55,8 +75,10 @@ def _tenant(state: State, name: str, given: Mapping[str, str], *, second: bool) 
     return next(iter(state.tenants.values()))
 
 
-def _refusal(now: Instant) -> dict[str, str]:
-    """Return v2's refusal; it says admin_consent=True all the same."""
+def _refusal(now: Instant, *, second: bool) -> dict[str, str]:
+    """Return a refusal; v2's says admin_consent=True all the same."""
+    if not second:
+        return _REFUSAL_V1
     words = "AADSTS65004: The resource owner or authorization server denied the request."
     said = described(words, now, trace=str(uuid4()), correlation=str(uuid4()))
     return {"admin_consent": "True", "error": "consent_required", "error_description": said}

@@ -18,6 +18,7 @@ from deploy.sandbox.changes import Changes
 from deploy.sandbox.control_call import ControlCall
 from deploy.sandbox.control_ews import ROUTES as EWS
 from deploy.sandbox.control_notices import ROUTES as NOTICES
+from deploy.sandbox.control_sign_ins import ROUTES as SIGN_INS
 from deploy.sandbox.directory import Person, Unknown
 from deploy.sandbox.faults import Fault
 from deploy.sandbox.state import App, State
@@ -199,4 +200,5 @@ _ROUTES: tuple[tuple[str, str, Callable[[ControlCall], Any]], ...] = (
     ("GET", "canaries", lambda call: {"canaries": call.changes.canaries}),
     *NOTICES,
     *EWS,
+    *SIGN_INS,
 )

@@ -1,6 +1,6 @@
-"""Entra's part: metadata, keys, tokens for apps and admin consent, with errors in Microsoft's AADSTS form.
+"""Entra's part: metadata, keys, tokens for apps, sign-in of people and admin consent, with errors in AADSTS form.
 
-It gives app-only tokens for Graph and Exchange and nothing else; an app without consent in a tenant is unknown there.
+It gives app-only tokens for Graph and Exchange, and ID tokens; an app without consent in a tenant is unknown there.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
-from deploy.sandbox import consent
+from deploy.sandbox import consent, entra_sign_in
 from deploy.sandbox.aadsts import SHARED, Denied, refused, tenant_named
 from deploy.sandbox.answers import PLAIN_JSON, Answer, Ask, parameters
 from deploy.sandbox.directory import Tenant
@@ -25,8 +25,9 @@ EXCHANGE = ("https://outlook.office365.com", "https://outlook.office.com")
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _PATHS = re.compile(
     r"/(?P<tenant>[^/]+)/(?P<what>v2\.0/\.well-known/openid-configuration|discovery/v2\.0/keys|oauth2/v2\.0/token"
-    r"|v2\.0/adminconsent|adminconsent)"
+    r"|oauth2/v2\.0/authorize|v2\.0/adminconsent|adminconsent)"
 )
+_KINDS = {"keys": "keys", "token": "token", "authorize": "sign_in", "adminconsent": "consent"}
 
 
 class _Request(Struct, frozen=True, kw_only=True):
@@ -40,9 +41,7 @@ async def answer(state: State, ask: Ask) -> Answer:
     found = _PATHS.fullmatch(unquote(ask.path))
     if found is None:
         return Answer(status=404, body=b"", content_type="text/html")
-    kind = {"keys": "keys", "token": "token", "adminconsent": "consent"}.get(
-        found["what"].rpartition("/")[2], "metadata"
-    )
+    kind = _KINDS.get(found["what"].rpartition("/")[2], "metadata")
     state.counts.kinds[kind] += 1
     request = _Request(ask=ask, tenant=found["tenant"], now=state.clock())
     try:
@@ -84,6 +83,8 @@ def _served(state: State, request: _Request, what: str) -> Answer:
     if what.endswith("adminconsent"):
         second = what.startswith("v2.0")
         return consent.answer(state, request.ask, request.tenant, second=second)
+    if what.endswith("authorize"):
+        return entra_sign_in.answer(state, request.ask, request.tenant)
     return _token(state, request)
 
 
@@ -115,6 +116,8 @@ def _token(state: State, request: _Request) -> Answer:
     for name in ("grant_type", "client_id"):
         if not form.get(name):
             raise Denied(900144, f"The request body must contain the following parameter: '{name}'.")
+    if form["grant_type"] == "authorization_code":
+        return _of_person(state, request, form)
     if request.tenant.lower() in SHARED:
         raise Denied(9001023, "The grant type is not supported over the /common or /consumers endpoints.")
     if form["grant_type"] != "client_credentials":
@@ -134,6 +137,14 @@ def _token(state: State, request: _Request) -> Answer:
     token = state.signer.sign(claims(issued, audience=audience, now=request.now))
     state.tokens[token] = issued
     return _json({"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token})
+
+
+def _of_person(state: State, request: _Request, form: Mapping[str, str]) -> Answer:
+    app = state.apps.get(form["client_id"].lower())
+    if app is None:
+        raise Denied(700016, "Application was not found in the directory.", error="unauthorized_client")
+    _check_credential(app, form, request)
+    return _json(entra_sign_in.redeemed(state, form, base=request.ask.base, tenant=request.tenant))
 
 
 def _granted(state: State, tenant: Tenant, client_id: str) -> tuple[App, Grant]:

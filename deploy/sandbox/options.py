@@ -40,6 +40,9 @@ class SandboxOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     token_lifetime: Annotated[int, Meta(ge=1, le=86_400, description="Seconds an access token lives.")] = 3599
     roles: Annotated[tuple[str, ...], Meta(description="Application permissions granted at the start.")] = ROLES
     redirect_uris: Annotated[tuple[str, ...], Meta(description="Registered redirect addresses; none: any.")] = ()
+    interactive: Annotated[bool, Meta(description="Whether consent is asked of a person, on a page of its own.")] = (
+        False
+    )
     client_secret: Annotated[str, Meta(description="The app's secret; empty: made once and kept in the folder.")] = ""
     cache_bytes: Annotated[int, Meta(ge=0, description="Bytes of serialised events kept in memory.")] = 128 * 2**20
     notification_delay: Annotated[

@@ -17,6 +17,7 @@ from deploy.sandbox.faults import Faults
 from deploy.sandbox.notifier import Notifier
 from deploy.sandbox.options import SandboxOptions
 from deploy.sandbox.posting import Letter, Post, Poster, Reply
+from deploy.sandbox.sign_ins import SignIns
 from deploy.sandbox.subscriptions import Subscription
 from deploy.sandbox.tokens import Issued, Signer
 from shared.contracts.values import Instant
@@ -123,6 +124,7 @@ class State:
         self.kept = Kept(options.cache_bytes)
         self.problems: list[dict[str, str]] = []
         self.consent_refused = False
+        self.sign_ins = SignIns(interactive=options.interactive)
         self.control_token = ""
         self.ews = EwsWorld(
             manners=Manners(

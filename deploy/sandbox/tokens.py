@@ -58,9 +58,10 @@ class Signer:
         )
         return encode(hashlib.sha1(public, usedforsecurity=False).digest())
 
-    def sign(self, claims: dict[str, Any]) -> str:
-        """Return a signed token of these claims (RS256)."""
-        header = {"typ": "JWT", "alg": "RS256", "x5t": self.key_id, "kid": self.key_id}
+    def sign(self, claims: dict[str, Any], *, key_id: str = "") -> str:
+        """Return a signed token of these claims (RS256); its header names this key, or the one it pretends to be."""
+        name = key_id or self.key_id
+        header = {"typ": "JWT", "alg": "RS256", "x5t": name, "kid": name}
         signed = f"{encode(msgspec.json.encode(header))}.{encode(msgspec.json.encode(claims))}"
         signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{encode(signature)}"

@@ -25,6 +25,7 @@ class EntraFake:
         self.asked: list[dict[str, str]] = []
         self.metadata_asked = 0
         self.metadata: Answer | None = None
+        self.keys: Answer = (200, {}, {"keys": []})
         self.token: Callable[[dict[str, str]], Answer] = lambda _: issued("token-1")
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.socket = context(self.papers).wrap_socket(
@@ -45,6 +46,9 @@ class EntraFake:
             protocol_version = "HTTP/1.0"
 
             def do_GET(self) -> None:
+                if self.path.endswith("/discovery/v2.0/keys"):
+                    self._give(fake.keys)
+                    return
                 fake.metadata_asked += 1
                 tenant = self.path.split("/")[1]
                 root = f"{fake.url}/{tenant}"

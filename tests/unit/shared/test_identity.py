@@ -228,6 +228,21 @@ async def test_a_refusal_is_held_so_that_many_readings_do_not_repeat_it(tokens: 
     assert len(entra.asked) == 1
 
 
+async def test_what_nobody_asks_for_any_more_takes_no_memory(
+    entra: EntraFake, served: EntraFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "HOLD", 0.0)
+    monkeypatch.setattr(identity, "UNUSED", 0.0)
+    tokens = Tokens(ca_file=str(served.papers.ca_file))
+    for number in range(5):
+        await ask(tokens, entra, credential=GraphCredential(client_id="app-1", client_secret=str(number)))
+    assert len(tokens._held) == 1
+    monkeypatch.setattr(identity, "UNUSED", 3600.0)
+    await ask(tokens, entra)
+    assert len(tokens._held) == 2
+    tokens.close()
+
+
 async def test_a_server_with_an_unknown_certificate_is_not_trusted(entra: EntraFake) -> None:
     tokens = Tokens()
     error = await failure(tokens, entra)
