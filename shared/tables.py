@@ -93,6 +93,36 @@ purges = Table(  # one row for each disconnection; ended, it is the receipt
     Index("purges_org", "org_id"),
 )
 
+sessions = Table(  # admins who are signed in on the setup page
+    "sessions",
+    metadata,
+    Column("session_hash", Text, primary_key=True),  # SHA-256 of the random id in the cookie
+    Column("org_id", Text, nullable=False),
+    Column("actor", Text, nullable=False),  # who, as the platform names them
+    Column("return_to", Text, nullable=False),  # where the platform wants them back, from its allow-list; or empty
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Index("sessions_org", "org_id"),
+)
+
+used_links = Table(  # signed links that were followed: each opens one session
+    "used_links",
+    metadata,
+    Column("link_hash", Text, primary_key=True),  # SHA-256 of the link's id (jti)
+    Column("until", BigInteger, nullable=False),  # when it could not be followed any more anyway
+)
+
+sign_ins = Table(  # an admin on the way to Microsoft and back: one use, ten minutes
+    "sign_ins",
+    metadata,
+    Column("state_hash", Text, primary_key=True),  # SHA-256 of the state parameter
+    Column("session_hash", Text, nullable=False),
+    Column("org_id", Text, nullable=False),  # with which it goes, whoever's session it is of
+    Column("kind", Text, nullable=False),  # sign_in | consent
+    Column("sealed", LargeBinary, nullable=False),  # shared.vault: PKCE verifier, nonce, what is wanted
+    Column("until", BigInteger, nullable=False),
+)
+
 # -- written by the fetcher ---------------------------------------------------------------------------------------
 
 mailboxes = Table(
@@ -196,6 +226,7 @@ timelines = Table(
     Column("blocks", LargeBinary, nullable=False),  # JSON [[start, end, status], ...]
     Column("events", LargeBinary),  # JSON of the public events; null under free/busy only
     Index("timelines_address", "org_id", "address"),
+    Index("timelines_coverage", "org_id", "coverage"),  # how many are known, without reading what is known of them
 )
 
 updates = Table(

@@ -3,11 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
-from sqlalchemy import Table as Stored
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from deploy.command import preview, previewed
@@ -15,18 +15,19 @@ from deploy.command.actors import actor_option, org_argument, yes_option
 from deploy.command.context import console, opened_store
 from deploy.command.failures import OVERTAKEN
 from deploy.command.policies import change_options, changed
-from deploy.command.preview import Figures, Line, Member
-from deploy.command.previewed import Preview
-from services.authorizer import orgs, strictness
+from deploy.command.preview import Line
+from services.authorizer import orgs, policy_previewing
 from services.authorizer.orgs import OrgState
+from services.authorizer.policy_preview import Figures, Preview
 from shared import clock
 from shared.connections import IN_FORCE
 from shared.contracts.policy import Policy
 from shared.contracts.values import Block
 from shared.store import Store
-from shared.tables import mailboxes, timelines
+from shared.tables import timelines
 
-PAGE = 500
+PAGE: Final = 500
+_COLUMNS: Final = (timelines.c.mailbox_id, timelines.c.address, timelines.c.blocks, timelines.c.events)
 _BLOCKS = msgspec.json.Decoder(tuple[Block, ...])
 _EVENTS = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -103,32 +104,23 @@ async def _in_force(store: Store, org: str) -> OrgState:
 
 
 async def figured(store: Store, state: OrgState, new: Policy) -> Preview:
-    """Compare two policies over what is stored of an org, a page of rows at a time."""
+    """Compare two policies over what is stored of an org, its published blocks included."""
     now, old = clock.now(), state.policy
-    stricter = strictness.stricter(old, new)
-    figures: Figures = Counter()
-    async for rows in _pages(store, mailboxes, state.org_id):
-        members = [Member(address=row.address, kind=row.kind, bucket=row.bucket, reason=row.reason) for row in rows]
-        figures += preview.of_mailboxes(old, new, members)
-    async for rows in _pages(store, timelines, state.org_id):
+    found = await policy_previewing.figured(store, state, new, now=now)
+    figures: Figures = Counter(found.figures)
+    async for rows in _pages(store, state.org_id):
         lines = [_line(row) for row in rows if row.address]
-        figures += preview.of_timelines(old, new, lines, now=now, stricter=stricter)
-    return Preview(
-        org_id=state.org_id,
-        changes=preview.changed_fields(old, new),
-        stricter=stricter,
-        figures=figures,
-        unread=preview.unread(old, new, now=now),
-    )
+        figures += preview.of_timelines(old, new, lines, now=now, stricter=found.stricter)
+    return replace(found, figures=figures)
 
 
-async def _pages(store: Store, table: Stored, org_id: str) -> AsyncIterator[list[Any]]:
+async def _pages(store: Store, org_id: str) -> AsyncIterator[list[Any]]:
     after = ""
     while True:
         query = (
-            select(table)
-            .where(table.c.org_id == org_id, table.c.mailbox_id > after)
-            .order_by(table.c.mailbox_id)
+            select(*_COLUMNS)
+            .where(timelines.c.org_id == org_id, timelines.c.mailbox_id > after)
+            .order_by(timelines.c.mailbox_id)
             .limit(PAGE)
         )
         async with store.read() as reading:

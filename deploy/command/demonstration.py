@@ -14,16 +14,19 @@ import msgspec
 from msgspec import Struct
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy.command import board, published
+from deploy.command import board, published, setting_up
 from deploy.command.context import console
 from deploy.command.looking import follow
 from deploy.command.policies import policy, policy_options
 from deploy.command.trial import Trial, TrialOptions, move_a_meeting, trial
 from deploy.sandbox import SandboxOptions
+from deploy.sandbox.options import ROLES
 from shared import clock
 from shared.contracts.policy import Policy
 from shared.contracts.values import DAY, Window
 
+# What the setup page says that Microsoft will ask for, so that its advice to cancel at anything more holds here too.
+ASKED = tuple(role for role in ROLES if role != "Organization.Read.All")
 CHANGE = 8  # seconds between two changes that the sandbox makes
 
 
@@ -40,6 +43,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     database: str
     once: bool
     out: Path | None
+    setup: bool
 
 
 @click.command()
@@ -52,6 +56,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
               help="How the calendars are reached: Microsoft 365, or an Exchange server.")  # fmt: skip
 @click.option("--broker", default="memory://", show_default=True, help="amqp://... for a RabbitMQ server.")
 @click.option("--database", default="", help="postgresql://... for a PostgreSQL server; otherwise a temporary SQLite.")
+@click.option("--setup", is_flag=True, help="Begin unconnected: you connect the organisation on the setup page.")
 @click.option("--once", is_flag=True, help="End when every mailbox has coverage or a final reason.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write one JSON line a mailbox here.")
 @policy_options
@@ -79,18 +84,28 @@ async def _demo(asked: DemoOptions, folder: Path) -> None:
     with (folder / "log.jsonl").open("w", encoding="utf-8") as log:
         async with trial(_options(asked, folder, log)) as running:
             _report_problems(running)
+            if asked.setup:
+                await _set_up(running)
             await _first_reading(running)
             rows = await published.rows(running.api)
             if asked.out is not None:
                 _write(asked.out, rows)
             _show(running, rows)
             if not asked.once:
-                await _go_on(running)
+                setting_up.show(running)
+                async with setting_up.renewing(running):
+                    await _go_on(running)
 
 
 def _options(asked: DemoOptions, folder: Path, log: TextIO) -> TrialOptions:
     sandbox = SandboxOptions(
-        mailboxes=asked.mailboxes, events=asked.events, seed=asked.seed, calendars=asked.calendars, folder=folder
+        mailboxes=asked.mailboxes,
+        events=asked.events,
+        seed=asked.seed,
+        calendars=asked.calendars,
+        folder=folder,
+        interactive=True,
+        roles=ASKED,
     )
     return TrialOptions(
         folder=folder,
@@ -100,6 +115,7 @@ def _options(asked: DemoOptions, folder: Path, log: TextIO) -> TrialOptions:
         broker_url=asked.broker,
         database_url=asked.database,
         notified=not asked.once,
+        connected=not asked.setup,
         log=log,
     )
 
@@ -113,6 +129,14 @@ def _report_problems(running: Trial) -> None:
         )
         for problem in problems[:5]:
             console.print("  {file}: {place}: {reason}".format(**problem), style="dim", highlight=False, markup=False)
+
+
+async def _set_up(running: Trial) -> None:
+    """Wait until the org is connected on the setup page; what is refused there may be tried again."""
+    setting_up.begin(running)
+    async with setting_up.renewing(running):
+        while (status := await running.api.status()) is None or status["state"] != "connected":
+            await asyncio.sleep(0.5)
 
 
 async def _first_reading(running: Trial) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
-from deploy.command.address_lists import addresses, decoded, is_address
 from deploy.command.failures import Wrong
 from deploy.command.secret_files import app, password
+from services.authorizer.address_lists import addresses, decoded, is_address
 from shared import clouds
 from shared.contracts.messages import EwsConnection, GroupSource, LdapSource, ListSource, RoomListsSource, Source
 from shared.ews.credential import EwsCredential

@@ -7,6 +7,7 @@ import click
 from msgspec import Struct
 
 from deploy.command import (
+    app,
     auditing,
     boxes,
     changing,
@@ -19,6 +20,7 @@ from deploy.command import (
     privacy,
     resyncing,
     serving,
+    setup_link,
     testing_connection,
     trying,
     verifying,
@@ -40,6 +42,7 @@ def main() -> None:
     Run it:        busyline database upgrade, then busyline up (or one service a process)
     Connect:       busyline connect ORG --tenant TENANT --client-id ID --client-secret-file FILE
                    busyline test-connection --ews ..., busyline connect ORG --ews ...
+    Setup page:    busyline app set --client-id ID ..., busyline setup-link ORG --actor WHO
     Look:          busyline status, busyline mailboxes ORG, busyline watch, busyline dead-letters list
     Change:        busyline policy set ORG ..., busyline resync ORG
     Leave:         busyline disconnect ORG, busyline receipt ORG, busyline verify-purge ORG
@@ -112,6 +115,8 @@ for _command in (
     resyncing.allow_removal,
     erasing.erase,
     auditing.audit,
+    setup_link.setup_link,
+    app.app_,
     connecting.consumers,
     connecting.keys,
     looking.status,

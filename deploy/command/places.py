@@ -88,9 +88,9 @@ def _cells(tally: _Tally, table: str, cells: Mapping[str, bytes], *, matcher: Ma
 
 
 def may_name_org(table: str, row: Row, org_id: str) -> bool:
-    """Say whether a row may name the org after it has left: the receipt, its audit entries, the word to consumers."""
+    """Say whether a row may name the org after it has left: receipt, audit entries, admins, the word to consumers."""
     match table:
-        case "purges":
+        case "purges" | "sessions":  # an admin signed in is shown the receipt; a session ends within twelve hours
             return bool(row["org_id"] == org_id)
         case "audit":
             return row["chain"] in (org_id, DEPLOYMENT)  # a consumer may be called like the org
@@ -184,6 +184,7 @@ def _take_out(copy: Path, org_id: str) -> None:
         for (name,) in triggers:  # the audit log refuses deletion
             connection.execute(f'DROP TRIGGER "{name}"')
         connection.execute("DELETE FROM purges WHERE org_id = ?", (org_id,))
+        connection.execute("DELETE FROM sessions WHERE org_id = ?", (org_id,))
         connection.execute("DELETE FROM audit WHERE chain IN (?, ?)", (org_id, DEPLOYMENT))
         connection.execute("DELETE FROM updates WHERE org_id = ? AND type = ?", (org_id, _REMOVED))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,13 +1,9 @@
 """What a change of a policy would do, in words and figures on the terminal."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Struct
 from rich.table import Table
 
 from deploy.command.context import console
-from deploy.command.preview import Figures
+from services.authorizer.policy_preview import Figures, Preview
 
 _UNREAD = {
     "free_entries": "events marked Free: they were never read, so how many blocks come is not known",
@@ -23,16 +19,6 @@ _WORDS = {
     "lists": "by the address lists",
     "groups": "without the limit of groups",
 }
-
-
-class Preview(Struct, frozen=True, kw_only=True):
-    """What a change would do: the fields that differ, whether it is stricter, figures, and what cannot be foreseen."""
-
-    org_id: str
-    changes: Mapping[str, tuple[Any, Any]]
-    stricter: bool
-    figures: Figures
-    unread: tuple[str, ...]
 
 
 def show(found: Preview) -> None:

@@ -2,50 +2,21 @@
 
 from typing import Final
 
-from msgspec import Struct
 from sqlalchemy import func, select
 
 from services.authorizer import leaving
 from services.authorizer.purging import Purge
-from services.authorizer.receipts import Receipt
-from shared import clock
+from services.authorizer.receipts import Printed, printed
 from shared.store import Store
 from shared.tables import enumerations, mailboxes, orgs, policies, streams, subscriptions, timelines, updates
+
+__all__ = ["Printed", "held", "latest", "printed"]
 
 _HELD: Final = {
     "authorizer": (orgs, policies),
     "fetcher": (mailboxes, subscriptions, enumerations, streams),
     "publisher": (timelines, updates),
 }
-
-
-class Printed(Struct, frozen=True, kw_only=True):
-    """What is left of an org: what was deleted, by kind, when, at whose word, and the audit entry that closes it."""
-
-    org_id: str
-    purge_id: str
-    generation: int
-    actor: str
-    started_at: str
-    ended_at: str
-    seconds: int
-    counts: dict[str, int]
-    audit_hash: str
-
-
-def printed(receipt: Receipt) -> Printed:
-    """Return a receipt with its instants in RFC 3339, and how many seconds it took."""
-    return Printed(
-        org_id=receipt.org_id,
-        purge_id=receipt.purge_id,
-        generation=receipt.generation,
-        actor=receipt.actor,
-        started_at=clock.moment(receipt.started_at),
-        ended_at=clock.moment(receipt.ended_at),
-        seconds=receipt.ended_at - receipt.started_at,
-        counts=receipt.counts,
-        audit_hash=receipt.audit_hash,
-    )
 
 
 async def latest(store: Store, org_id: str) -> Purge | None:

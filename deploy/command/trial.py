@@ -19,6 +19,8 @@ from deploy.command.everything import AllSettings, prepare, run_everything
 from deploy.sandbox import Sandbox, SandboxOptions, start
 from deploy.sandbox.faults import Fault
 from services.authorizer import orgs
+from services.authorizer.console import links
+from services.authorizer.credentials import DEFAULT
 from services.authorizer.settings import Settings as AuthorizerSettings
 from services.fetcher.settings import Settings as FetcherSettings
 from services.publisher import consumers
@@ -45,7 +47,8 @@ class TrialOptions(Struct, frozen=True, kw_only=True):
     """What to try: which calendars, under which policy, on which engines. `folder` holds everything that is made.
 
     `provider` is how the sandbox is reached: "graph", or "ews" as an Exchange server. With `notified` the sandbox sends
-    change notifications; without, calendars are polled as the policy says.
+    change notifications; without, calendars are polled as the policy says. Without `connected` the org is not known
+    yet: the setup page is there to connect it.
     """
 
     folder: Path
@@ -55,6 +58,7 @@ class TrialOptions(Struct, frozen=True, kw_only=True):
     broker_url: str = "memory://"
     database_url: str = ""
     notified: bool = True
+    connected: bool = True
     log: TextIO | None = None
     tap: Tap | None = None
     faults: tuple[Fault, ...] = ()
@@ -71,6 +75,13 @@ class Trial(Struct, frozen=True, kw_only=True):
     token: str
     deployment: Deployment
     broker: Broker
+    setup_url: str
+    setup_key: str
+
+    def setup_link(self, actor: str) -> str:
+        """Return a fresh link to the setup page for the org, as its platform would make it."""
+        token = links.signed(self.org_id, actor, key=self.setup_key, public_url=self.setup_url, now=clock.now())
+        return links.address(token, self.setup_url)
 
     async def parked(self) -> list[Parked]:
         """Return the dead letters."""
@@ -87,7 +98,7 @@ async def trial(options: TrialOptions) -> AsyncIterator[Trial]:
         ready = _deployment(options, sandbox)
         await asyncio.to_thread(prepare, ready)
         logs.configure(level="info", form="json", stream=options.log)
-        port = free_port()
+        settings = _settings(options)
         broker = open_broker(ready.broker_url.reveal(), tap=options.tap)
         store = open_store(ready.database_url.reveal())
         rim = Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health())
@@ -96,14 +107,15 @@ async def trial(options: TrialOptions) -> AsyncIterator[Trial]:
         token = await consumers.add(store, org_id, [org_id], now=clock.now())
         try:
             async with asyncio.TaskGroup() as group:
-                services = group.create_task(run_everything(ready, _settings(options, port), rim))
+                services = group.create_task(run_everything(ready, settings, rim))
                 try:
                     await _connect(rim, options, sandbox, org_id=org_id, ready=ready)
-                    url = f"http://127.0.0.1:{port}"
+                    url, told = f"http://127.0.0.1:{settings.publisher.port}", settings.authorizer
                     async with Api(url, token, org_id) as api:
                         await _serving(rim, services)
                         yield Trial(org_id=org_id, sandbox=sandbox, store=store, api=api, api_url=url,
-                                    token=token, deployment=ready, broker=broker)  # fmt: skip
+                                    token=token, deployment=ready, broker=broker, setup_url=told.setup_url,
+                                    setup_key=told.setup_link_keys.reveal())  # fmt: skip
                 finally:
                     rim.stop.set()
         finally:
@@ -125,8 +137,8 @@ def _deployment(options: TrialOptions, sandbox: Sandbox) -> Deployment:
     )
 
 
-def _settings(options: TrialOptions, port: int) -> AllSettings:
-    listener = free_port()
+def _settings(options: TrialOptions) -> AllSettings:
+    listener, setup = free_port(), free_port()
     hints = FetcherSettings(
         notify_url=f"http://127.0.0.1:{listener}/graph",
         notify_port=listener,
@@ -134,16 +146,29 @@ def _settings(options: TrialOptions, port: int) -> AllSettings:
         exchange_streaming=True,
     )
     return AllSettings(
-        authorizer=AuthorizerSettings(),
+        authorizer=AuthorizerSettings(
+            setup_url=f"http://127.0.0.1:{setup}",
+            setup_port=setup,
+            setup_link_keys=Secret(secrets.token_urlsafe(32)),
+            setup_egress="127.0.0.1",
+        ),
         fetcher=hints if options.notified else FetcherSettings(),
-        publisher=PublisherSettings(port=port),
+        publisher=PublisherSettings(port=free_port()),
     )
 
 
 async def _connect(rim: Rim, options: TrialOptions, sandbox: Sandbox, *, org_id: str, ready: Deployment) -> None:
-    """Seal the sandbox's credential and say, as a platform would, that the org connected."""
-    credential, connection = _ways_in(sandbox, org_id)[options.provider]
-    await orgs.put_credential(rim.store, load_vault(ready.keys_file), org_id, credential, now=clock.now())
+    """Seal the sandbox's credential and say, as a platform would, that the org connected.
+
+    On a database of the trial's own the sandbox's app is the deployment's too, which the setup page connects with.
+    """
+    vault, ways = load_vault(ready.keys_file), _ways_in(sandbox, org_id)
+    if not options.database_url:
+        await orgs.put_credential(rim.store, vault, DEFAULT, ways["graph"][0], now=clock.now())
+    if not options.connected:
+        return
+    credential, connection = ways[options.provider]
+    await orgs.put_credential(rim.store, vault, org_id, credential, now=clock.now())
     await rim.broker.publish([OrgConnected(org_id=org_id, connection=connection, policy=options.policy)])
 
 

@@ -34,6 +34,9 @@ GRANT INSERT, DELETE ON policies TO busyline_authorizer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON credentials TO busyline_authorizer;
 GRANT SELECT ON credentials TO busyline_fetcher;
 
+-- The setup page: who is signed in, which links were followed, who is on the way to Microsoft and back.
+GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, used_links, sign_ins TO busyline_authorizer;
+
 -- Who did what, and what was deleted when an org left: nobody changes or deletes an entry of the audit log.
 GRANT SELECT, INSERT ON audit TO busyline_authorizer;
 GRANT USAGE ON SEQUENCE audit_entry_seq TO busyline_authorizer;
@@ -52,4 +55,6 @@ GRANT USAGE ON SEQUENCE updates_position_seq TO busyline_publisher;
 -- counts what an org had: the authorizer may blank details, delete updates and count rows; it reads no content.
 GRANT UPDATE (events), SELECT (org_id, mailbox_id) ON timelines TO busyline_authorizer;
 GRANT DELETE, SELECT (org_id, mailbox_id, generation, type) ON updates TO busyline_authorizer;
-GRANT SELECT (org_id, mailbox_id) ON mailboxes, subscriptions TO busyline_authorizer;
+GRANT SELECT ON mailboxes, enumerations TO busyline_authorizer;  -- the setup page shows each mailbox and why it waits
+GRANT SELECT (org_id, mailbox_id, coverage) ON timelines TO busyline_authorizer;
+GRANT SELECT (org_id, mailbox_id) ON subscriptions TO busyline_authorizer;

@@ -50,6 +50,9 @@ USERS: dict[str, Rights] = {
         takes=_queues("authorizer"),
         publishes=(
             "mailbox.enumerate.v1",
+            "mailbox.read.v1",  # an admin has mailboxes read again
+            "mailbox.read.v1.live",
+            "mailbox.read.v1.exchange",
             *(f"org.purge.v1.{service}" for service in ("fetcher", "normalizer", "publisher")),
         ),
     ),

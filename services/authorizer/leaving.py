@@ -21,7 +21,7 @@ from shared.connections import DISCONNECTING
 from shared.contracts.messages import OrgPurged
 from shared.contracts.values import Instant
 from shared.store import Store
-from shared.tables import mailboxes, orgs, policies, purges, subscriptions, timelines, updates
+from shared.tables import mailboxes, orgs, policies, purges, sign_ins, subscriptions, timelines, updates
 
 _HELD: Final[Mapping[str, Table]] = {
     "mailboxes": mailboxes,
@@ -157,6 +157,8 @@ async def _forget(store: Store, purge: Purge) -> None:
             "policies": (await writing.execute(delete(policies).where(policies.c.org_id == purge.org_id))).rowcount,
         }
         await writing.execute(delete(orgs).where(orgs.c.org_id == purge.org_id))
+        # what its admins and programs had in hand, sealed passwords among it; their sessions show the receipt
+        await writing.execute(delete(sign_ins).where(sign_ins.c.org_id == purge.org_id))
         kept = decoded(row)
         await _store(writing, msgspec.structs.replace(kept, counts=purging.larger(kept.counts, gone)))
 

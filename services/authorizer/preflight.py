@@ -152,11 +152,9 @@ def tokens_may_go(connection: EwsConnection, endpoint: str) -> bool:
 
 
 def second(connection: EwsConnection) -> str:
-    """Return a mailbox beside the member to ask the free/busy of: the outsider, else one of a list; "" where none."""
-    if connection.outsider:
-        return connection.outsider
+    """Return a mailbox beside the member to ask the free/busy of: one of a list, else the outsider; "" where none."""
     for source in connection.directory:
         if isinstance(source, ListSource):
             others = (one for one in source.addresses[:_TRIED] if one.lower() != connection.member.lower())
-            return next(others, "")
-    return ""
+            return next(others, connection.outsider)
+    return connection.outsider

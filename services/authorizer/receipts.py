@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from services.authorizer.leaving import decoded
 from services.authorizer.purging import Purge
+from shared import clock
 from shared.contracts.values import Instant
 from shared.store import Store
 from shared.tables import purges
@@ -24,6 +25,35 @@ class Receipt(Struct, frozen=True, kw_only=True):
     ended_at: Instant
     counts: dict[str, int]
     audit_hash: str
+
+
+class Printed(Struct, frozen=True, kw_only=True):
+    """What is left of an org: what was deleted, by kind, when, at whose word, and the audit entry that closes it."""
+
+    org_id: str
+    purge_id: str
+    generation: int
+    actor: str
+    started_at: str
+    ended_at: str
+    seconds: int
+    counts: dict[str, int]
+    audit_hash: str
+
+
+def printed(receipt: Receipt) -> Printed:
+    """Return a receipt with its instants in RFC 3339, and how many seconds it took."""
+    return Printed(
+        org_id=receipt.org_id,
+        purge_id=receipt.purge_id,
+        generation=receipt.generation,
+        actor=receipt.actor,
+        started_at=clock.moment(receipt.started_at),
+        ended_at=clock.moment(receipt.ended_at),
+        seconds=receipt.ended_at - receipt.started_at,
+        counts=receipt.counts,
+        audit_hash=receipt.audit_hash,
+    )
 
 
 async def receipt(store: Store, org_id: str) -> Receipt | None:

@@ -12,7 +12,7 @@ _BOMS: Final = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xb
 
 
 def is_address(text: str) -> bool:
-    """Say whether a text can be one address."""
+    """Say whether a text could be a mailbox's address."""
     return _ADDRESS.fullmatch(text) is not None
 
 

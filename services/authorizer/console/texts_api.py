@@ -1,0 +1,6 @@
+"""The texts of the JSON API."""
+
+from collections.abc import Mapping
+from typing import Final
+
+TEXTS: Final[Mapping[str, str]] = {}
