@@ -1,7 +1,7 @@
-"""`make test`: see that RabbitMQ, PostgreSQL and OpenLDAP can be had, then run every test, the quick ones first.
+"""`make test`: see that RabbitMQ, PostgreSQL, OpenLDAP and Chromium can be had, then run every test, the quick first.
 
-Servers come, in this order, from the environment, from binaries on this machine, from containers (OpenLDAP from
-binaries alone, because its schema is ours); where none of these is possible the Debian packages are installed if that
+Servers come, in this order, from the environment, from binaries on this machine, from containers (OpenLDAP and Chromium
+from binaries alone: our schema, our pages); where none of these is possible the Debian packages are installed if that
 is allowed (root or passwordless sudo).
 """
 
@@ -18,11 +18,13 @@ QUICK_FIRST = [
     "tests/integration",
     "tests/soak",
     "tests/pipeline",
+    "tests/browser",
 ]
 NEEDS = {
     "rabbitmq-server": ("BUSYLINE_TEST_AMQP_URL", ["/usr/lib/rabbitmq/bin/rabbitmq-server"]),
     "postgresql": ("BUSYLINE_TEST_PG_URL", ["/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"]),
     "slapd": ("", ["/usr/sbin/slapd", "/usr/local/libexec/slapd"]),
+    "chromium": ("", ["/usr/bin/chromium", "/usr/bin/google-chrome"]),
 }
 CONTAINED = ("rabbitmq-server", "postgresql")  # what a container engine serves as well
 WORKERS = 4  # many tests wait more than they compute: for retries, for servers to come back

@@ -24,11 +24,14 @@ from tests.bench.exchange import exchange
 from tests.bench.fairness import fairness
 from tests.bench.floor import read_everything
 from tests.bench.latency import latency
+from tests.bench.setup_page import setup_page
 from tests.bench.surroundings import Servers, sandbox
 from tests.pipeline.fleet import SERVICES, Fleet
 
 ORG = "bench"
-PARTS = ["throughput", "scaling", "merging", "memory", "latency", "fairness", "disconnect", "decoding", "exchange"]
+PARTS = [
+    "throughput", "scaling", "merging", "memory", "latency", "fairness", "disconnect", "decoding", "exchange", "setup",
+]  # fmt: skip
 
 
 class Figures(Struct, frozen=True):
@@ -145,6 +148,7 @@ def _runs(folder: Path, servers: Servers, *, mailboxes: int, events: int) -> dic
         "fairness": partial(fairness, folder / "e", servers),
         "disconnect": partial(disconnect, folder / "f", servers),
         "decoding": partial(alone, decoding),
+        "setup": partial(setup_page, folder / "h", servers, number=20_000),
         "exchange": partial(exchange, folder / "g", servers, mailboxes=10_000, events=40),
     }
 

@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 
-from services.authorizer import audit, due, leaving, orgs, requests, verdicts
+from services.authorizer import audit, boxes, due, leaving, orgs, policy_previewing, requests, resyncing, verdicts
 from services.authorizer.purging import SERVICES as ASKED
 from services.authorizer.purging import Ask, Close
+from services.authorizer.standing import standing
 from services.publisher import consumers, relay, retention
 from services.publisher.departure import depart
 from services.publisher.plan import Outcome
@@ -40,8 +41,11 @@ ALLOWED = {
     "credentials": {"authorizer": WRITE, "fetcher": READ},
     "audit": {"authorizer": READ | {"INSERT"}},
     "purges": {"authorizer": WRITE - {"DELETE"}, "fetcher": READ, "publisher": READ},
-    "mailboxes": {"fetcher": WRITE, "publisher": READ},
-    "enumerations": {"fetcher": WRITE, "publisher": READ},
+    "sessions": {"authorizer": WRITE},
+    "used_links": {"authorizer": WRITE},
+    "sign_ins": {"authorizer": WRITE},
+    "mailboxes": {"fetcher": WRITE, "publisher": READ, "authorizer": READ},
+    "enumerations": {"fetcher": WRITE, "publisher": READ, "authorizer": READ},
     "subscriptions": {"fetcher": WRITE, "publisher": READ},
     "shares": {"fetcher": WRITE},
     "streams": {"fetcher": WRITE},
@@ -83,11 +87,11 @@ async def test_each_role_may_do_exactly_what_is_written_here(owner: Store) -> No
 
 
 COLUMNS = {  # what the authorizer may do with single columns of what others write
-    "timelines": {"UPDATE": {"events"}, "SELECT": {"org_id", "mailbox_id"}},
+    "timelines": {"UPDATE": {"events"}, "SELECT": {"org_id", "mailbox_id", "coverage"}},
     "updates": {"SELECT": {"org_id", "mailbox_id", "generation", "type"}},
-    "mailboxes": {"SELECT": {"org_id", "mailbox_id"}},
+    "mailboxes": {"SELECT": {column.name for column in metadata.tables["mailboxes"].columns}},
     "subscriptions": {"SELECT": {"org_id", "mailbox_id"}},
-    "enumerations": {},
+    "enumerations": {"SELECT": {column.name for column in metadata.tables["enumerations"].columns}},
     "shares": {},
     "streams": {},
     "relay": {},
@@ -195,6 +199,15 @@ async def test_the_authorizers_role_is_enough_to_erase_what_a_stricter_policy_fo
         assert set((await reading.execute(select(updates.c.type))).scalars()) == {"mailbox.removed.v1"}
 
 
+async def test_the_authorizers_role_is_enough_to_preview_a_policy(limited: Store, owner: Store) -> None:
+    await connect(limited)
+    await fill(owner)
+    state = await orgs.org(limited, "acme")
+    assert state is not None
+    found = await policy_previewing.figured(limited, state, Policy(), now=NOW)
+    assert found.figures == {("read", "mailboxes"): 2, ("shown", "calendars"): 2}
+
+
 async def test_the_authorizers_role_is_enough_to_see_an_org_off(limited: Store, owner: Store) -> None:
     await connect(limited)
     await fill(owner)
@@ -212,6 +225,15 @@ async def test_the_authorizers_role_is_enough_to_see_an_org_off(limited: Store, 
     assert await orgs.receipt(limited, "acme") is not None
 
 
+async def test_the_authorizers_role_is_enough_for_what_the_setup_page_shows(limited: Store, owner: Store) -> None:
+    await connect(owner)
+    await fill(owner)
+    found = await standing(limited, "acme", now=NOW)
+    assert (found.to_read, found.uncovered) == (2, False)
+    assert (await boxes.page(limited, "acme", boxes.Wanted(text="a@"))).count == 2
+    assert await resyncing.search(limited, "acme", now=NOW)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -221,7 +243,8 @@ async def test_the_authorizers_role_is_enough_to_see_an_org_off(limited: Store, 
         "UPDATE timelines SET blocks = NULL",
         "DELETE FROM timelines",
         "SELECT body FROM updates",
-        "SELECT address FROM mailboxes",
+        "UPDATE mailboxes SET due_at = 0",
+        "UPDATE enumerations SET allowed_until = 0",
         "SELECT subscription_id FROM subscriptions",
         "DELETE FROM mailboxes",
         "UPDATE audit SET actor = 'nobody'",

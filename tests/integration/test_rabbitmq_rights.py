@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from deploy.rabbitmq.definitions import USERS, VHOST, document
 from shared.broker import Broker, Consumer, Delivery, Done, Limits, Outgoing, open_broker, topology
@@ -70,6 +71,31 @@ async def test_the_platform_and_the_publisher_reach_their_exchanges(server: Rabb
     finally:
         await platform.close()
         await publisher.close()
+
+
+async def test_the_authorizer_may_have_mailboxes_read_again_now_and_later(server: RabbitServer) -> None:
+    authorizer, fetcher = open_broker(url_of(server, "authorizer")), open_broker(url_of(server, "fetcher"))
+    seen: set[tuple[bool, bool]] = set()
+
+    async def handle(message: Message, _: Delivery) -> Done:
+        assert isinstance(message, MailboxRead)
+        seen.add((message.live, message.exchange))
+        return Done()
+
+    stop = asyncio.Event()
+    lanes = [Consumer(name, handle) for name in ("fetcher.live", "fetcher.backfill", "fetcher.exchange")]
+    task = asyncio.create_task(fetcher.run(lanes, service="fetcher", stop=stop))
+    read = MailboxRead(org_id="acme", generation=1, mailbox_id="m", since=1)
+    try:
+        await authorizer.publish(
+            [replace(read, live=True), Outgoing(read, 1), Outgoing(replace(read, exchange=True), 1)]
+        )
+        await until(lambda: seen == {(True, False), (False, False), (False, True)})
+    finally:
+        stop.set()
+        await task
+        await authorizer.close()
+        await fetcher.close()
 
 
 @pytest.mark.parametrize(("service", "parked"), [("fetcher", True), ("normalizer", False), ("publisher", False)])

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from services.authorizer import preflight
 from services.authorizer.preflight import EVERYTHING, NEEDED, ONLINE, TITLES, Step
+from shared.contracts.messages import RoomListsSource
 from shared.contracts.policy import Detail
 from shared.ews.credential import EwsCredential
 from tests.unit.authorizer.exchange_fakes import APP, MEMBER, PASSWORD, ews
@@ -103,8 +104,9 @@ def test_a_token_goes_to_the_server_it_is_issued_for_and_to_no_other() -> None:
     assert not preflight.tokens_may_go(ews(), "https://mail.acme.example/EWS/Exchange.asmx")
 
 
-def test_a_second_mailbox_is_the_outsider_or_one_of_a_list() -> None:
-    assert preflight.second(ews(outsider="omar@acme.example")) == "omar@acme.example"
+def test_a_second_mailbox_is_one_of_a_list_or_the_outsider() -> None:
+    assert preflight.second(ews(outsider="omar@acme.example")) == "ben@acme.example"
+    assert preflight.second(ews(outsider="omar@acme.example", directory=(RoomListsSource(),))) == "omar@acme.example"
     assert preflight.second(ews(outsider="")) == "ben@acme.example"
     assert preflight.second(ews(outsider="", member="ben@acme.example")) == MEMBER
 

@@ -188,7 +188,7 @@ async def test_free_busy_fails_where_it_is_all_that_is_read() -> None:
     assert await outcome(server, "free_busy", question(needs=DETAILS)) == (None, "operation_missing")
 
 
-@pytest.mark.parametrize(("first", "ok", "address"), [(True, False, MEMBER), (False, None, OUTSIDER)])
+@pytest.mark.parametrize(("first", "ok", "address"), [(True, False, MEMBER), (False, None, "ben@acme.example")])
 async def test_a_mailbox_without_free_busy_is_named_and_decides_if_it_is_the_member(
     first: bool, ok: bool | None, address: str
 ) -> None:
@@ -196,6 +196,12 @@ async def test_a_mailbox_without_free_busy_is_named_and_decides_if_it_is_the_mem
     server = FakeServer({"GetUserAvailability": denied if first else denied[::-1]})
     (step,) = [step for step in await tried(server) if step.name == "free_busy"]
     assert (step.ok, step.reason, step.found) == (ok, "free_busy_denied", address)
+
+
+async def test_an_outsider_whose_free_busy_is_refused_as_well_is_no_trouble() -> None:
+    server = FakeServer({"GetUserAvailability": (Answered(), Answered(error=EwsError("ErrorNoFreeBusyAccess")))})
+    asked = question(ews(directory=(RoomListsSource(),)))
+    assert await outcome(server, "free_busy", asked) == (True, "")
 
 
 async def test_fewer_answers_than_questions_are_no_answer() -> None:

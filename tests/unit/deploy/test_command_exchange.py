@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from deploy.command import testing_connection
-from deploy.command.address_lists import MOST, addresses, decoded
 from deploy.command.disconnecting import to_take_back
 from deploy.command.exchange_options import exchange_connection, exchange_credential, exchange_options, is_exchange
 from deploy.command.failures import Wrong
 from deploy.command.main import main
 from deploy.command.secret_files import app_options
 from deploy.command.witness import addresses_of, own_credentials, servers_of, tenants_of
+from services.authorizer.address_lists import MOST, addresses, decoded
 from services.authorizer.preflight import Step
 from shared.contracts.messages import (
     EwsConnection,

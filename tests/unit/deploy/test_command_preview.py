@@ -1,4 +1,4 @@
-"""What a change of a policy would do to what is stored: every mailbox and block is counted, nothing is guessed."""
+"""What a change of a policy would do to what is published: every block is counted, nothing is guessed."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.command import preview
 from deploy.command.failures import Wrong
 from deploy.command.policies import change_options, changed
-from deploy.command.preview import Line, Member, of_mailboxes, of_timelines, shown_as, unread
+from deploy.command.preview import Line, of_timelines, shown_as
+from services.authorizer import policy_preview
 from services.normalizer.merge import merge
 from services.normalizer.privacy import status_of
 from shared.contracts.messages import RawEvent
 from shared.contracts.policy import Detail, Policy, Scope
-from shared.contracts.values import DAY, Block, Bucket, Kind, Status, Window
+from shared.contracts.values import DAY, Block, Status, Window
 
 WINDOW = Window(0, 100 * DAY)
 STATUSES = st.sampled_from(list(Status))
@@ -53,59 +53,6 @@ def test_no_change_changes_no_block(policy: Policy, events: list[RawEvent]) -> N
     assert sorted(known + unsure, key=lambda block: block.start) == list(stored)
 
 
-def member(address: str, bucket: Bucket = Bucket.ACTIVE, reason: str | None = None, kind: Kind = Kind.USER) -> Member:
-    return Member(address=address, kind=kind.value, bucket=bucket.value, reason=reason)
-
-
-def figures(old: Scope, new: Scope, *members: Member) -> dict[tuple[str, str], int]:
-    return dict(of_mailboxes(Policy(scope=old), Policy(scope=new), members))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "one", "said"),
-    [
-        (Scope(), Scope(exclude=("a@x",)), member("a@x"), ("leave", "excluded_by_list")),
-        (Scope(), Scope(rooms=False), member("a@x", kind=Kind.ROOM), ("leave", "rooms_excluded")),
-        (Scope(), Scope(groups=("g",)), member("a@x"), ("open", "groups")),
-        (Scope(), Scope(groups=("g",), include=("a@x",)), member("a@x"), ("read", "mailboxes")),
-        (Scope(groups=("g",)), Scope(groups=("g", "h")), member("a@x"), ("read", "mailboxes")),
-        (Scope(groups=("g", "h")), Scope(groups=("g",)), member("a@x"), ("open", "groups")),
-        (Scope(groups=("g",), include=("a@x",)), Scope(groups=("g",)), member("a@x"), ("open", "groups")),
-        (
-            Scope(exclude=("a@x",)),
-            Scope(),
-            member("a@x", Bucket.EXCLUDED, "excluded_by_list"),
-            ("join", "lists"),
-        ),
-        (Scope(rooms=False), Scope(), member("a@x", Bucket.EXCLUDED, "rooms_excluded"), ("join", "rooms")),
-        (Scope(groups=("g",)), Scope(), member("a@x", Bucket.EXCLUDED, "outside_scope_groups"), ("join", "groups")),
-        (
-            Scope(groups=("g",)),
-            Scope(groups=("g", "h")),
-            member("a@x", Bucket.EXCLUDED, "outside_scope_groups"),
-            ("open", "groups"),
-        ),
-    ],
-)
-def test_a_mailbox_is_counted_where_the_new_scope_puts_it(
-    old: Scope, new: Scope, one: Member, said: tuple[str, str]
-) -> None:
-    assert figures(old, new, one)[said] == 1
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "one"),
-    [
-        (Scope(), Scope(exclude=("a@x",)), member("", Bucket.EXCLUDED, "erased")),
-        (Scope(rooms=False), Scope(), member("", Bucket.EXCLUDED, "erased")),
-        (Scope(groups=("g", "h")), Scope(groups=("g",)), member("a@x", Bucket.EXCLUDED, "outside_scope_groups")),
-        (Scope(), Scope(groups=("g",)), member("a@x", Bucket.GUEST, "guest")),
-    ],
-)
-def test_a_mailbox_that_stays_out_is_not_counted(old: Scope, new: Scope, one: Member) -> None:
-    assert figures(old, new, one) == {}
-
-
 def test_blocks_are_counted_by_status_inside_the_new_window() -> None:
     line = Line(
         blocks=(
@@ -128,25 +75,6 @@ def test_blocks_are_counted_by_status_inside_the_new_window() -> None:
         ("outside", "blocks"): 1,
         ("events", "deleted"): 4,
     }
-
-
-def test_what_was_never_read_is_named() -> None:
-    old = Policy(window=Window(0, DAY), tentative=Status.FREE)
-    new = Policy(
-        window=Window(0, 2 * DAY),
-        show_free=True,
-        detail=Detail.DETAILS,
-        scope=Scope(groups=("g",)),
-        tentative=Status.BUSY,
-    )
-    assert set(unread(old, new, now=0)) == {"free_entries", "window", "details", "groups", "statuses"}
-    assert unread(new, old, now=0) == ()
-    assert unread(old, old, now=0) == ()
-
-
-def test_changes_are_named_field_by_field() -> None:
-    new = Policy(show_free=True, scope=Scope(rooms=False))
-    assert preview.changed_fields(Policy(), new) == {"show_free": (False, True), "scope.rooms": (True, False)}
 
 
 def options(*arguments: str) -> dict[str, Any]:
@@ -186,7 +114,7 @@ def test_no_option_changes_nothing() -> None:
 def test_an_option_changes_its_field_alone(arguments: tuple[str, ...], field: str, value: object) -> None:
     new = changed(OLD, options(*arguments))
     assert getattr(new, field) == value
-    assert list(preview.changed_fields(OLD, new)) == [field]
+    assert list(policy_preview.changed_fields(OLD, new)) == [field]
 
 
 def test_a_list_is_replaced_and_an_empty_one_given_as_nothing() -> None:
