@@ -5,6 +5,7 @@ Public values are built field by field; it refuses to copy an event, so tomorrow
 
 import re
 
+from services.normalizer.conferencing import provider
 from shared.contracts.messages import PublicEvent, RawDetails, RawEvent
 from shared.contracts.policy import Detail, Policy
 from shared.contracts.values import Instant, Status
@@ -60,6 +61,7 @@ def public_view(
 
 def _detailed(event: RawEvent, status: Status, *, span: tuple[Instant, Instant], policy: Policy) -> PublicEvent:
     details = event.details or _NOTHING
+    join_url = _link(details.join_url) if policy.conferencing else ""
     start, end = span
     return PublicEvent(
         start=start,
@@ -72,7 +74,8 @@ def _detailed(event: RawEvent, status: Status, *, span: tuple[Instant, Instant],
         attendees=tuple(attendee[:LONGEST] for attendee in details.attendees[:MOST_ATTENDEES]),
         location=_text(details.location, LONGEST, policy),
         preview=_text(details.preview, LONGEST_PREVIEW, policy),
-        join_url=_link(details.join_url) if policy.conferencing else "",
+        join_url=join_url,
+        provider=provider(join_url),
     )
 
 

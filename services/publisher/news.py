@@ -101,6 +101,7 @@ def _details(event: PublicEvent) -> EventDetails:
         location=event.location,
         preview=event.preview,
         join_url=event.join_url,
+        provider=event.provider,
     )
 
 

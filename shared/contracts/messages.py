@@ -237,6 +237,7 @@ class PublicEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     location: Text = ""
     preview: Text = ""
     join_url: Text = ""
+    provider: Text = ""
 
 
 class AvailabilitySnapshot(Message, frozen=True, kw_only=True, tag="availability.snapshot.v1"):

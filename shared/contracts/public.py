@@ -29,7 +29,10 @@ class BusyBlock(PublicMessage, frozen=True, kw_only=True):
 
 
 class EventDetails(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
-    """One event under the details policy; a private one has only its times, its status and `private`."""
+    """One event under the details policy; a private one has only its times, its status and `private`.
+
+    `provider` is whose online meeting `join_url` joins: teams, skype, zoom, google_meet, webex, goto or other.
+    """
 
     start: Moment
     end: Moment
@@ -43,6 +46,7 @@ class EventDetails(PublicMessage, frozen=True, kw_only=True, omit_defaults=True)
     location: str = ""
     preview: str = ""
     join_url: str = ""
+    provider: str = ""
 
 
 class Span(PublicMessage, frozen=True, kw_only=True):

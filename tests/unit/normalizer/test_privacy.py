@@ -98,7 +98,9 @@ def test_a_private_event_shows_when_and_how_and_nothing_else(sensitivity: str) -
 def test_a_join_link_is_shown_only_with_conferencing() -> None:
     event = timed(0, HOUR, details=details("open"))
     assert shown(event).join_url == ""
-    assert shown(event, Policy(detail=Detail.DETAILS, conferencing=True)).join_url == "https://meet.example/open"
+    open_ = shown(event, Policy(detail=Detail.DETAILS, conferencing=True))
+    assert (open_.join_url, open_.provider) == ("https://meet.example/open", "other")
+    assert shown(event).provider == ""
 
 
 def test_a_link_in_a_text_is_shown_only_with_conferencing() -> None:
