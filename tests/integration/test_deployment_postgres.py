@@ -10,12 +10,12 @@ from deploy import prepare
 from shared import tables
 
 OWN = {
-    "authorizer": {"orgs", "policies", "credentials", "audit", "purges"},
+    "authorizer": {"orgs", "policies", "credentials", "audit", "purges", "sessions", "used_links", "sign_ins"},
     "fetcher": {"mailboxes", "enumerations", "subscriptions", "shares", "streams"},
     "publisher": {"timelines", "updates", "relay", "consumers"},
 }
 READS = {
-    "authorizer": set(),
+    "authorizer": {"mailboxes", "enumerations"},  # the setup page shows them
     "fetcher": {"orgs", "policies", "credentials", "purges"},
     "publisher": {"orgs", "policies", "mailboxes", "enumerations", "subscriptions", "purges"},
 }

@@ -26,6 +26,9 @@ OWN = "consumer.crm.updates"
 PUBLISHES = {
     "authorizer": {
         "mailbox.enumerate.v1",
+        "mailbox.read.v1",
+        "mailbox.read.v1.live",
+        "mailbox.read.v1.exchange",
         "org.purge.v1.fetcher",
         "org.purge.v1.normalizer",
         "org.purge.v1.publisher",

@@ -142,7 +142,7 @@ class Town:
                 raise
             return None
 
-    async def shows(self, name: str, line: Line, *, seconds: float = 8) -> dict[str, Any]:
+    async def shows(self, name: str, line: Line, *, seconds: float = 30) -> dict[str, Any]:
         seen: list[dict[str, Any]] = []
 
         async def same() -> bool:
