@@ -153,6 +153,7 @@ mailboxes = Table(
     Column("failures", Integer, nullable=False, default=0),  # in a row
     Column("due_at", BigInteger),  # when it is read next without a hint
     Column("sync_state", Text),  # Exchange's word for how far its changes were followed when it was read last
+    Column("working_hours", LargeBinary),  # JSON of WorkingHours, as Microsoft gave them
     Index("mailboxes_due", "org_id", "due_at"),
     Index("mailboxes_address", "org_id", "address"),
     Index("mailboxes_bucket", "org_id", "bucket"),
@@ -225,6 +226,7 @@ timelines = Table(
     Column("as_of", BigInteger, nullable=False),
     Column("blocks", LargeBinary, nullable=False),  # JSON [[start, end, status], ...]
     Column("events", LargeBinary),  # JSON of the public events; null under free/busy only
+    Column("working_hours", LargeBinary),  # JSON of WorkingHours, its zone an IANA name; null where they are not known
     Index("timelines_address", "org_id", "address"),
     Index("timelines_coverage", "org_id", "coverage"),  # how many are known, without reading what is known of them
 )
@@ -240,6 +242,7 @@ updates = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),  # JSON of the public message, the CloudEvent's data
     Index("updates_mailbox", "org_id", "mailbox_id", "position"),  # its last update without reading all of them
+    Index("updates_org", "org_id", "position"),  # who follows one org does not read the others'
     sqlite_autoincrement=True,
 )
 
@@ -247,7 +250,8 @@ relay = Table(
     "relay",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("position", BigInteger, nullable=False),  # everything up to here is announced
+    Column("position", BigInteger, nullable=False),  # `availability`: everything up to here is announced;
+    # `forgotten`: of what lies at or before it, retention has deleted something: nobody can go on from before it
 )
 
 consumers = Table(
@@ -257,4 +261,80 @@ consumers = Table(
     Column("token_hash", Text, nullable=False, unique=True),  # SHA-256 of a 256-bit random token
     Column("orgs", Text, nullable=False),  # JSON list of org ids, or ["*"]
     Column("created_at", BigInteger, nullable=False),
+    Column(
+        "departed", Text, nullable=False, server_default="{}"
+    ),  # JSON: org that left its scope -> position that says so
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", Text, primary_key=True),
+    Column("consumer", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("orgs", Text, nullable=False),  # JSON list of org ids within the consumer's scope; ["*"]: all of it
+    Column("secret", LargeBinary, nullable=False),  # shared.vault: the signing secret
+    Column("previous", LargeBinary),  # shared.vault: the one before, signed with as well
+    Column("previous_until", BigInteger),  # up to then
+    Column("position", BigInteger, nullable=False),  # what lies up to here was delivered, or waits in webhook_waits
+    Column("state", Text, nullable=False),  # enabled | disabled
+    Column("reason", Text),  # why it is disabled: a fixed word
+    Column("created_at", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row, whatever the mailbox
+    Column("failing_since", BigInteger),
+    Column("next_try_at", BigInteger),  # nothing is sent before
+    Column("lease_id", Text),  # the replica that sends
+    Column("lease_until", BigInteger),
+    Index("webhooks_consumer", "consumer"),
+)
+
+webhook_waits = Table(  # a mailbox whose update could not be delivered: its later ones wait behind it
+    "webhook_waits",
+    metadata,
+    Column("webhook_id", Text, primary_key=True),
+    Column("org_id", Text, primary_key=True),
+    Column("mailbox_id", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),  # of the update that is tried next
+    Column("attempts", Integer, nullable=False),  # made at it
+    Column("first_at", BigInteger, nullable=False),  # when it was tried first
+    Column("next_at", BigInteger, nullable=False),
+    Index("webhook_waits_next", "webhook_id", "next_at"),
+)
+
+deliveries = Table(  # what was sent to webhooks lately, and how it went
+    "deliveries",
+    metadata,
+    Column("delivery", _POSITION, primary_key=True, autoincrement=True),
+    Column("webhook_id", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),  # in the update log; 0: a test
+    Column("at", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),  # delivered, or why not: a fixed word
+    Column("status", Integer),  # HTTP
+    Column("duration_ms", Integer, nullable=False),
+    Index("deliveries_webhook", "webhook_id", "delivery"),
+    sqlite_autoincrement=True,
+)
+
+feeds = Table(  # secret addresses at which a mailbox's busy time is read as a calendar
+    "feeds",
+    metadata,
+    Column("feed_id", Text, primary_key=True),
+    Column("secret_hash", Text, nullable=False, unique=True),  # SHA-256 of a 256-bit random word
+    Column("consumer", Text, nullable=False),  # who made it; it shows nothing beyond its scope
+    Column("org_id", Text, nullable=False),
+    Column("mailbox_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("feeds_mailbox", "org_id", "mailbox_id"),
+)
+
+accesses = Table(  # how often each consumer asked what of whom: one row an hour
+    "accesses",
+    metadata,
+    Column("hour", BigInteger, primary_key=True),  # its first second
+    Column("consumer", Text, primary_key=True),
+    Column("org_id", Text, primary_key=True),  # "" where it concerns no single org
+    Column("operation", Text, primary_key=True),
+    Column("status", Integer, primary_key=True),  # HTTP
+    Column("count", BigInteger, nullable=False),
 )

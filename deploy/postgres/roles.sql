@@ -49,7 +49,9 @@ GRANT SELECT ON mailboxes, enumerations, subscriptions TO busyline_publisher;
 
 -- What is published, and to whom: the publisher's alone.
 GRANT SELECT, INSERT, UPDATE, DELETE ON timelines, updates, relay, consumers TO busyline_publisher;
-GRANT USAGE ON SEQUENCE updates_position_seq TO busyline_publisher;
+GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks, webhook_waits, deliveries, feeds, accesses TO busyline_publisher;
+GRANT USAGE, SELECT ON SEQUENCE updates_position_seq TO busyline_publisher;  -- a position beyond it is of no log of ours
+GRANT USAGE ON SEQUENCE deliveries_delivery_seq TO busyline_publisher;
 
 -- A policy made stricter erases what it forbids in the transaction that puts it in force (docs/decisions), and a receipt
 -- counts what an org had: the authorizer may blank details, delete updates and count rows; it reads no content.

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from services.publisher.bell import Bell
 from services.publisher.handler import batches, handler
 from services.publisher.purging import purges
-from services.publisher.relay import Bell, relay
+from services.publisher.relay import relay
 from services.publisher.retention import retain
 from services.publisher.settings import Settings
 from services.publisher.web import served

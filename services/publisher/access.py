@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import Struct
 from sqlalchemy import select
 
-from services.publisher.consumers import bearer_of
+from services.publisher.consumers import Known, bearer_of
 from services.publisher.problems import Problem
 from shared.connections import DISCONNECTING
 from shared.contracts.values import ORG_ID, Instant
@@ -36,16 +36,28 @@ async def org_asked(request: web.Request) -> Org:
 
     Raises Problem: 401 without a good token, 404 for an org absent or outside the token's scope.
     """
-    store = request.app[STORE]
+    known = await bearer(request)
+    org_id = request.match_info["org"]
     async with reached():
-        known = await bearer_of(store, _token(request))
-        if known is None:
-            raise Problem(401, "unauthorized", title="A valid bearer token is needed", headers=CHALLENGE)
-        org_id = request.match_info["org"]
-        found = await org_of(store, org_id) if known.may_ask(org_id) and ORG_ID.fullmatch(org_id) else None
+        askable = known.may_ask(org_id) and ORG_ID.fullmatch(org_id)
+        found = await org_of(request.app[STORE], org_id) if askable else None
     if found is None:
-        raise Problem(404, "org_unknown", title="There is no such org")
+        raise org_unknown()
     return found
+
+
+async def bearer(request: web.Request) -> Known:
+    """Return who asks, as its row stands now. Raises Problem 401 without a good token."""
+    async with reached():
+        known = await bearer_of(request.app[STORE], _token(request))
+    if known is None:
+        raise Problem(401, "unauthorized", title="A valid bearer token is needed", headers=CHALLENGE)
+    return known
+
+
+def org_unknown() -> Problem:
+    """Return the problem of an org that does not exist, or not for who asks."""
+    return Problem(404, "org_unknown", title="There is no such org")
 
 
 def _token(request: web.Request) -> str:

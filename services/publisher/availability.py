@@ -12,6 +12,7 @@ from services.publisher.access import STORE, Org, org_asked
 from services.publisher.answers import Availability, FreeBusy, FreeBusyAnswer, FreeBusyAsked, FreeBusyError
 from services.publisher.asking import body_of, moment_of, parameters, span_of
 from services.publisher.moments import moment
+from services.publisher.operations import Operation, Parameter
 from services.publisher.problems import Problem
 from services.publisher.published import NOT_READ_YET, Shown, published
 from services.publisher.reply import reply
@@ -135,3 +136,33 @@ def _one(name: str, shown: Shown | None, span: Window) -> FreeBusy:
 def _name(text: str) -> str:
     """Return a mailbox's name as it is kept: addresses in lower case, ids as they are."""
     return text.lower() if "@" in text else text
+
+
+_MOMENT = {"type": "string", "format": "date-time"}
+OPERATIONS = (
+    Operation(
+        name="availability",
+        method="GET",
+        path="/v1/orgs/{org}/mailboxes/{address}/availability",
+        summary="When one mailbox is busy",
+        group="Availability",
+        handler=availability,
+        answers=Availability,
+        query=(
+            Parameter(name="from", description="Begin, RFC 3339; the window's unless told.", schema=_MOMENT),
+            Parameter(name="to", description="End, RFC 3339; the window's unless told.", schema=_MOMENT),
+        ),
+        problems=(404, 409),
+    ),
+    Operation(
+        name="freeBusy",
+        method="POST",
+        path="/v1/orgs/{org}/free-busy",
+        summary="When many mailboxes are busy",
+        group="Availability",
+        handler=free_busy,
+        takes=FreeBusyAsked,
+        answers=FreeBusyAnswer,
+        problems=(404,),
+    ),
+)

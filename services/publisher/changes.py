@@ -39,6 +39,7 @@ def _terms(timeline: Timeline) -> tuple[object, ...]:
         timeline.events is None,
         timeline.time_zone,
         timeline.address,
+        timeline.working_hours,
     )
 
 

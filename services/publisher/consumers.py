@@ -9,9 +9,10 @@ import json
 import re
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import delete, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.exc import IntegrityError
 
 from shared.contracts.values import ORG_ID, Instant
@@ -25,15 +26,25 @@ _TOKEN = re.compile(r"busyline_[A-Za-z0-9_-]{43}")
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """A consumer: its name, the orgs it may ask about (`*` for all), and when it was added."""
+    """A consumer: its name, the orgs it may ask about (`*` for all), and when it was added.
+
+    `departed` are orgs that left its scope as they left us, each with the position of the update that says so: of that
+    org it may hear this one, and nothing else.
+    """
 
     name: str
     orgs: tuple[str, ...]
     created_at: Instant
+    departed: dict[str, int] = {}
+
+    @property
+    def every_org(self) -> bool:
+        """Say whether it may ask about every org there is."""
+        return EVERY_ORG in self.orgs
 
     def may_ask(self, org_id: str) -> bool:
         """Say whether an org lies within this consumer's scope."""
-        return org_id in self.orgs or EVERY_ORG in self.orgs
+        return org_id in self.orgs or self.every_org
 
 
 async def add(store: Store, name: str, orgs: Sequence[str], *, now: Instant) -> str:
@@ -63,9 +74,16 @@ async def remove(store: Store, name: str) -> bool:
 
 async def listed(store: Store) -> list[Known]:
     """Return all consumers by name, without their tokens."""
-    query = select(consumers.c.name, consumers.c.orgs, consumers.c.created_at).order_by(consumers.c.name)
+    query = select(consumers).order_by(consumers.c.name)
     async with store.read() as connection:
-        return [_known(*row) for row in await connection.execute(query)]
+        return [_known(row) for row in await connection.execute(query)]
+
+
+async def named(store: Store, name: str) -> Known | None:
+    """Return a consumer by its name, for whoever acts for it without its token."""
+    async with store.read() as connection:
+        row = (await connection.execute(select(consumers).where(consumers.c.name == name))).one_or_none()
+    return None if row is None else _known(row)
 
 
 async def bearer_of(store: Store, token: str) -> Known | None:
@@ -78,11 +96,13 @@ async def bearer_of(store: Store, token: str) -> Known | None:
         row = (await connection.execute(query)).one_or_none()
     if row is None or not hmac.compare_digest(row.token_hash, wanted):
         return None
-    return _known(row.name, row.orgs, row.created_at)
+    return _known(row)
 
 
-def _known(name: str, orgs: str, created_at: Instant) -> Known:
-    return Known(name=name, orgs=tuple(json.loads(orgs)), created_at=created_at)
+def _known(row: Row[Any]) -> Known:
+    return Known(
+        name=row.name, orgs=tuple(json.loads(row.orgs)), created_at=row.created_at, departed=json.loads(row.departed)
+    )
 
 
 def _hash(token: str) -> str:

@@ -50,22 +50,25 @@ async def _tell(connection: AsyncConnection, org_id: str, generation: int, *, no
     told = exists().where(updates.c.org_id == org_id, updates.c.type == ORG_REMOVED, updates.c.generation >= generation)
     if (await connection.execute(select(told))).scalar_one():  # a scope given since then is of an org that comes back
         return
-    await connection.execute(updates.insert().values(told_of_departure(org_id, generation, now=now)))
-    await _narrow_scopes(connection, org_id)
+    last = updates.insert().values(told_of_departure(org_id, generation, now=now)).returning(updates.c.position)
+    await _narrow_scopes(connection, org_id, (await connection.execute(last)).scalar_one())
 
 
-async def _narrow_scopes(connection: AsyncConnection, org_id: str) -> None:
-    """Take the org out of every token's scope: another customer may bear its id one day."""
+async def _narrow_scopes(connection: AsyncConnection, org_id: str, position: int) -> None:
+    """Take the org out of every token's scope: another customer may bear its id one day. Its last word stays theirs."""
     rows = await connection.execute(
-        select(consumers.c.name, consumers.c.orgs)
+        select(consumers.c.name, consumers.c.orgs, consumers.c.departed)
         .where(consumers.c.orgs.contains(f'"{org_id}"', autoescape=True))
         .order_by(consumers.c.name)
         .with_for_update()
     )
-    for name, scope in rows.all():
+    for name, scope, departed in rows.all():
         left = [each for each in msgspec.json.decode(scope, type=list[str]) if each != org_id]
+        heard = msgspec.json.decode(departed, type=dict[str, int]) | {org_id: position}
         narrowed = update(consumers).where(consumers.c.name == name)
-        await connection.execute(narrowed.values(orgs=msgspec.json.encode(left).decode()))
+        await connection.execute(
+            narrowed.values(orgs=msgspec.json.encode(left).decode(), departed=msgspec.json.encode(heard).decode())
+        )
 
 
 async def _page(connection: AsyncConnection, org_id: str, generation: int) -> dict[str, int]:

@@ -10,6 +10,7 @@ from services.publisher.access import STORE, Org, org_asked
 from services.publisher.answers import MailboxEntry, MailboxPage
 from services.publisher.asking import invalid, number, parameters
 from services.publisher.moments import moment
+from services.publisher.operations import Operation, Parameter
 from services.publisher.published import NOT_READ_YET, POLICY_CHANGED
 from services.publisher.reply import reply
 from shared import clock
@@ -109,3 +110,30 @@ def _opened(cursor: str) -> str:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise invalid("cursor", "It must be `next` of an earlier page.") from None
+
+
+OPERATIONS = (
+    Operation(
+        name="listMailboxes",
+        method="GET",
+        path="/v1/orgs/{org}/mailboxes",
+        summary="The org's mailboxes",
+        group="Mailboxes",
+        handler=list_mailboxes,
+        answers=MailboxPage,
+        query=(
+            Parameter(
+                name="limit",
+                description="Mailboxes a page, 1 to 1000; 100 unless told.",
+                schema={"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE},
+            ),
+            Parameter(name="cursor", description="`next` of an earlier page."),
+            Parameter(
+                name="bucket",
+                description="Only mailboxes in this bucket.",
+                schema={"type": "string", "enum": [each.value for each in Bucket]},
+            ),
+        ),
+        problems=(404,),
+    ),
+)

@@ -5,19 +5,30 @@ It decides nothing about whether something is told; that is `changes` and `plan`
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from services.publisher.moments import moment
 from services.publisher.timeline import Timeline
 from shared.contracts.messages import PublicEvent
-from shared.contracts.public import AvailabilityUpdated, BusyBlock, EventDetails, MailboxRemoved, OrgRemoved, Span
-from shared.contracts.values import Block, Coverage, Instant, Window
+from shared.contracts.public import (
+    AvailabilityUpdated,
+    BusyBlock,
+    EventDetails,
+    MailboxRemoved,
+    OrgRemoved,
+    Span,
+    Weekday,
+    WeeklyHours,
+    WeeklyPeriod,
+)
+from shared.contracts.values import Block, Coverage, Instant, Window, WorkingHours
 
 UPDATED = "availability.updated.v1"
 REMOVED = "mailbox.removed.v1"
 ORG_REMOVED = "org.removed.v1"
+_DAYS: tuple[Weekday, ...] = get_args(Weekday)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -61,6 +72,7 @@ def update(timeline: Timeline, span: Window) -> AvailabilityUpdated:
         end=moment(span.end),
         busy=busy(timeline.blocks, span),
         events=events(timeline.events, span),
+        working_hours=weekly(timeline.working_hours),
         reason=timeline.reason if timeline.coverage is Coverage.UNKNOWN else None,
     )
 
@@ -85,6 +97,21 @@ def events(shown: tuple[PublicEvent, ...] | None, span: Window) -> tuple[EventDe
     if shown is None:
         return None
     return tuple(_details(event) for event in shown if event.start < span.end and span.start < event.end)
+
+
+def weekly(hours: WorkingHours | None) -> WeeklyHours | None:
+    """Return working hours as consumers see them: days with the same hours together; None where they are not known."""
+    if hours is None:
+        return None
+    days: dict[tuple[int, int], list[Weekday]] = {}
+    for each in hours.periods:
+        days.setdefault((each.start, each.end), []).append(_DAYS[each.day])
+    periods = (WeeklyPeriod(days=tuple(on), start=_clock(start), end=_clock(end)) for (start, end), on in days.items())
+    return WeeklyHours(time_zone=hours.time_zone or "UTC", periods=tuple(periods))
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def _details(event: PublicEvent) -> EventDetails:

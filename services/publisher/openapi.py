@@ -1,39 +1,47 @@
-"""The OpenAPI 3.1 page, built from the same types that answers are made of, so that it cannot drift from them."""
+"""The OpenAPI 3.1 page, built from the operations that are served and the types that answers are made of."""
 
+import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from services.publisher import answers
+from services.publisher.operations import Operation, Parameter
 from services.publisher.problems import MEDIA_TYPE, ProblemBody
 
 _REF = "#/components/schemas/{name}"
-_TYPES = (
-    answers.MailboxPage,
-    answers.Availability,
-    answers.FreeBusyAsked,
-    answers.FreeBusyAnswer,
-    answers.OrgStatus,
-    ProblemBody,
-)
+_BRACED = re.compile(r"{(\w+)}")
+PLACES = {
+    "org": "The platform's id of the org.",
+    "address": "The mailbox's address or id.",
+    "webhook": "The webhook's id.",
+    "feed": "The feed's id.",
+    "secret": "The feed's secret word.",
+}
 _ERRORS = {
     400: "The body is not JSON.",
     401: "A valid bearer token is needed.",
-    404: "There is no such org within the token's scope, or no such mailbox.",
-    409: "It is not known when this mailbox is busy; `reason` says why.",
+    404: "There is no such thing within the token's scope.",
+    406: "No media type asked for can be given.",
+    409: "It cannot be answered as things stand; `code` and `reason` say why.",
+    410: "What was asked for is gone; `code` says what to do.",
     413: "The body is larger than 1 MiB.",
     415: "The body is not application/json.",
     422: "A parameter is wrong, or the time asked for is not covered; `field` or `window` says more.",
+    429: "Too many requests; `Retry-After` says when to ask again.",
     500: "A fault of the service.",
     503: "The service cannot reach its database; try again.",
 }
-_ALWAYS = (401, 404, 422, 500, 503)
+_ALWAYS = (422, 429, 500, 503)
+_WITH_TOKEN = (401,)
+_WITH_BODY = (400, 413, 415)
 
 
-def document() -> dict[str, Any]:
+def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the page as JSON values."""
-    _, schemas = msgspec.json.schema_components(_TYPES, ref_template=_REF)
+    _, schemas = msgspec.json.schema_components(_types(operations), ref_template=_REF)
     page = {
         "openapi": "3.1.0",
         "info": {
@@ -45,7 +53,8 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"token": []}],
-        "paths": _paths(),
+        "tags": [{"name": name} for name in dict.fromkeys(each.group for each in operations)],
+        "paths": _paths(operations),
         "components": {
             "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "A consumer's token."}},
@@ -55,67 +64,59 @@ def document() -> dict[str, Any]:
     return plain
 
 
-def _paths() -> dict[str, Any]:
-    listing = [_query("limit", "Mailboxes a page, 1 to 1000; 100 unless told.", {"type": "integer"})]
-    listing += [_query("cursor", "`next` of an earlier page."), _query("bucket", "Only mailboxes in this bucket.")]
-    span = [_query("from", "Begin, RFC 3339; the window's unless told."), _query("to", "End, RFC 3339.")]
+def _types(operations: Sequence[Operation]) -> list[type[Struct]]:
+    found = [kind for each in operations for kind in (each.takes, each.answers) if kind is not None]
+    return [*dict.fromkeys(found), ProblemBody]
+
+
+def _paths(operations: Sequence[Operation]) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
+    return paths
+
+
+def _operation(each: Operation) -> dict[str, Any]:
+    page: dict[str, Any] = {
+        "operationId": each.name,
+        "summary": each.summary,
+        "tags": [each.group],
+        "parameters": [*map(_path, _BRACED.findall(each.path)), *map(_query, each.query)],
+        "responses": {str(each.status): _good(each)} | _problems(each),
+    }
+    if each.description:
+        page["description"] = each.description
+    if each.takes is not None:
+        page["requestBody"] = {"required": True, "content": _content("application/json", each.takes)}
+    if each.open:
+        page["security"] = []
+    return page
+
+
+def _good(each: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {} if each.answers is None else _content("application/json", each.answers)
+    for media_type, words in each.media.items():
+        content[media_type] = {"schema": {"type": "string", "description": words}}
+    return {"description": f"{each.summary}."} | ({"content": content} if content else {})
+
+
+def _problems(each: Operation) -> dict[str, Any]:
+    statuses = {*_ALWAYS, *each.problems} | (set() if each.open else set(_WITH_TOKEN))
+    statuses |= set(_WITH_BODY) if each.takes is not None else set()
     return {
-        "/v1/orgs/{org}/mailboxes": {
-            "get": _operation("listMailboxes", "The org's mailboxes", "MailboxPage", parameters=[_ORG, *listing])
-        },
-        "/v1/orgs/{org}/mailboxes/{address}/availability": {
-            "get": _operation(
-                "availability",
-                "When one mailbox is busy",
-                "Availability",
-                parameters=[_ORG, _ADDRESS, *span],
-                also=(409,),
-            )
-        },
-        "/v1/orgs/{org}/free-busy": {
-            "post": {
-                **_operation(
-                    "freeBusy",
-                    "When many mailboxes are busy",
-                    "FreeBusyAnswer",
-                    parameters=[_ORG],
-                    also=(400, 413, 415),
-                ),
-                "requestBody": {"required": True, "content": _content("application/json", "FreeBusyAsked")},
-            }
-        },
-        "/v1/orgs/{org}/status": {"get": _operation("orgStatus", "How the org does", "OrgStatus", parameters=[_ORG])},
+        str(status): {"description": _ERRORS[status], "content": _content(MEDIA_TYPE, ProblemBody)}
+        for status in sorted(statuses)
     }
 
 
-def _operation(
-    name: str, summary: str, answer: str, *, parameters: list[dict[str, Any]], also: tuple[int, ...] = ()
-) -> dict[str, Any]:
-    problems = {
-        str(status): {"description": _ERRORS[status], "content": _content(MEDIA_TYPE, "ProblemBody")}
-        for status in sorted({*_ALWAYS, *also})
-    }
-    good = {"200": {"description": f"{summary}.", "content": _content("application/json", answer)}}
-    return {"operationId": name, "summary": summary, "parameters": parameters, "responses": good | problems}
+def _content(media_type: str, kind: type[Struct]) -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": _REF.format(name=kind.__name__)}}}
 
 
-def _content(media_type: str, schema: str) -> dict[str, Any]:
-    return {media_type: {"schema": {"$ref": _REF.format(name=schema)}}}
+def _query(each: Parameter) -> dict[str, Any]:
+    schema = {"type": "array", "items": each.schema} if each.repeatable else each.schema
+    return {"name": each.name, "in": "query", "description": each.description, "schema": schema}
 
 
-def _query(name: str, description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
-
-
-def _path(name: str, description: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string"},
-    }
-
-
-_ORG = _path("org", "The platform's id of the org.")
-_ADDRESS = _path("address", "The mailbox's address or id.")
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "description": PLACES[name], "schema": {"type": "string"}}

@@ -3,7 +3,7 @@
 It refuses to show what went wrong inside: an unexpected failure is logged by its type and places, and answered bare.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -12,11 +12,11 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from services.publisher.operations import Handler
 from shared import logs
 from shared.contracts.public import Span
 from shared.errors import Retry
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MEDIA_TYPE = "application/problem+json"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}

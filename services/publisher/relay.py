@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.publisher.bell import Bell
 from services.publisher.envelope import Told, announcement
-from services.publisher.news import UPDATED
+from services.publisher.log import may_be_told
 from shared import logs
 from shared.broker import Broker
-from shared.connections import IN_FORCE
 from shared.errors import Retry
 from shared.health import Health
 from shared.reach import reached
@@ -30,25 +30,6 @@ PAGE = 300
 POLL = 0.5  # seconds until the log is looked at without having been woken
 LINGER = 0.025  # seconds the relay, woken, waits for more to tell at once, unless a live one came
 PATIENCE = 30.0  # seconds a page may wait for the broker before another replica may try
-
-
-class Bell:
-    """How the writer in the same process wakes the relay; `hurry` where someone waits for what was written."""
-
-    def __init__(self) -> None:
-        self.woken = asyncio.Event()
-        self.hurried = asyncio.Event()
-
-    def ring(self, *, hurry: bool = False) -> None:
-        """Wake the relay."""
-        self.woken.set()
-        if hurry:
-            self.hurried.set()
-
-    def hush(self) -> None:
-        """Begin to listen anew."""
-        self.woken.clear()
-        self.hurried.clear()
 
 
 class Page(Struct, frozen=True):
@@ -156,11 +137,10 @@ async def _handed_over(store: Store, broker: Broker, letters: Mapping[int, Event
 
 async def _allowed(connection: AsyncConnection, first: int, last: int) -> Sequence[int]:
     """Return the positions that may be announced: what still stands in the log, updates only of what is in force."""
-    in_force = and_(orgs.c.generation == updates.c.generation, orgs.c.state.in_(IN_FORCE))
     query = (
         select(updates.c.position)
         .outerjoin(orgs, orgs.c.org_id == updates.c.org_id)
-        .where(updates.c.position.between(first, last), or_(updates.c.type != UPDATED, in_force))
+        .where(updates.c.position.between(first, last), may_be_told())
         .order_by(updates.c.position)
     )
     return (await connection.execute(query)).scalars().all()

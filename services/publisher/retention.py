@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.publisher.log import FORGOTTEN
 from services.publisher.news import REMOVED
 from services.publisher.relay import NAME
 from shared import clock, logs
@@ -44,13 +45,22 @@ async def forget_old(store: Store, *, before: Instant, place: int = 0) -> int:
     """
     for _ in range(PAGES):
         async with reached(), store.write() as connection:
-            place = await _page(connection, before, place)
+            place = await _page(store, connection, before, place)
         if not place:
             break
     return place
 
 
-async def _page(connection: AsyncConnection, before: Instant, place: int) -> int:
+async def _note_forgotten(store: Store, connection: AsyncConnection, position: int) -> None:
+    """Remember up to where the log has gaps: nobody can go on from before that."""
+    new = store.upsert(relay).values(name=FORGOTTEN, position=position)
+    further = new.excluded.position > relay.c.position
+    await connection.execute(
+        new.on_conflict_do_update(index_elements=["name"], set_={"position": new.excluded.position}, where=further)
+    )
+
+
+async def _page(store: Store, connection: AsyncConnection, before: Instant, place: int) -> int:
     announced = select(relay.c.position).where(relay.c.name == NAME).scalar_subquery()
     query = (
         select(updates.c.position, updates.c.created_at)
@@ -69,5 +79,7 @@ async def _page(connection: AsyncConnection, before: Instant, place: int) -> int
         newer.c.position > updates.c.position,
     )
     old = (updates.c.position > place, updates.c.position <= last, updates.c.created_at < before)
-    await connection.execute(delete(updates).where(*old, or_(followed, updates.c.type == REMOVED)))
+    deleted = delete(updates).where(*old, or_(followed, updates.c.type == REMOVED)).returning(updates.c.position)
+    if gone := (await connection.execute(deleted)).scalars().all():
+        await _note_forgotten(store, connection, max(gone))
     return last if len(rows) == PAGE and last == rows[-1].position else 0

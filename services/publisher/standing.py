@@ -11,6 +11,7 @@ from services.publisher.access import STORE, Org, org_asked, org_of
 from services.publisher.answers import CoverageCounts, Enumeration, Held, OrgStatus, Reading, Subscriptions
 from services.publisher.asking import parameters
 from services.publisher.moments import moment
+from services.publisher.operations import Operation
 from services.publisher.reply import reply
 from shared import clock
 from shared.contracts.values import Bucket, Coverage, Instant
@@ -130,3 +131,17 @@ def _held(row: RowMapping | None) -> Held | None:
 
 def _moment(instant: Instant | None) -> str | None:
     return None if instant is None else moment(instant)
+
+
+OPERATIONS = (
+    Operation(
+        name="orgStatus",
+        method="GET",
+        path="/v1/orgs/{org}/status",
+        summary="How the org does",
+        group="Organisations",
+        handler=show_status,
+        answers=OrgStatus,
+        problems=(404,),
+    ),
+)

@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from shared.contracts.messages import AvailabilitySnapshot, PublicEvent
-from shared.contracts.values import Block, Bucket, Coverage, Instant, Window
+from shared.contracts.values import Block, Bucket, Coverage, Instant, Window, WorkingHours
 
 _BLOCKS = msgspec.json.Decoder(tuple[Block, ...])
 _EVENTS = msgspec.json.Decoder(tuple[PublicEvent, ...])
+_HOURS = msgspec.json.Decoder(WorkingHours)
 _ENCODER = msgspec.json.Encoder()
 
 GONE = frozenset({Bucket.REMOVED, Bucket.EXCLUDED, Bucket.GUEST, Bucket.NO_MAILBOX, Bucket.ON_PREMISES})
@@ -38,6 +39,7 @@ class Timeline(Struct, frozen=True, kw_only=True):
     as_of: Instant
     blocks: tuple[Block, ...] = ()
     events: tuple[PublicEvent, ...] | None = None
+    working_hours: WorkingHours | None = None
 
     @property
     def gone(self) -> bool:
@@ -65,6 +67,7 @@ def covered(snapshot: AvailabilitySnapshot) -> Timeline:
         as_of=snapshot.as_of,
         blocks=snapshot.blocks,
         events=snapshot.events,
+        working_hours=snapshot.mailbox.working_hours,
     )
 
 
@@ -85,6 +88,7 @@ def row_of(timeline: Timeline) -> dict[str, Any]:
         "as_of": timeline.as_of,
         "blocks": _ENCODER.encode(timeline.blocks),
         "events": None if timeline.events is None else _ENCODER.encode(timeline.events),
+        "working_hours": None if timeline.working_hours is None else _ENCODER.encode(timeline.working_hours),
     }
 
 
@@ -104,4 +108,5 @@ def from_row(row: Mapping[str, Any]) -> Timeline:
         as_of=row["as_of"],
         blocks=_BLOCKS.decode(row["blocks"]),
         events=None if row["events"] is None else _EVENTS.decode(row["events"]),
+        working_hours=None if row["working_hours"] is None else _HOURS.decode(row["working_hours"]),
     )

@@ -6,14 +6,12 @@ from contextlib import asynccontextmanager
 import msgspec
 from aiohttp import web
 
-from services.publisher import openapi
+from services.publisher import api, openapi
 from services.publisher.access import STORE
 from services.publisher.asking import LARGEST_BODY
-from services.publisher.availability import availability, free_busy
-from services.publisher.listing import list_mailboxes
-from services.publisher.problems import Handler, problems
+from services.publisher.operations import Handler, routes
+from services.publisher.problems import problems
 from services.publisher.reply import bear_headers
-from services.publisher.standing import show_status
 from shared import health
 from shared.health import Health
 from shared.store import Store
@@ -28,10 +26,7 @@ def application(store: Store, ready: Health) -> web.Application:
         [
             *health.routes(ready),
             web.get("/openapi.json", _openapi()),
-            web.get("/v1/orgs/{org}/mailboxes", list_mailboxes),
-            web.get("/v1/orgs/{org}/mailboxes/{address}/availability", availability),
-            web.post("/v1/orgs/{org}/free-busy", free_busy),
-            web.get("/v1/orgs/{org}/status", show_status),
+            *routes(api.OPERATIONS),
         ]
     )
     return app
@@ -50,7 +45,7 @@ async def served(store: Store, ready: Health, *, host: str, port: int) -> AsyncI
 
 
 def _openapi() -> Handler:
-    page = msgspec.json.encode(openapi.document())
+    page = msgspec.json.encode(openapi.document(api.OPERATIONS))
 
     async def serve(_: web.Request) -> web.StreamResponse:
         return web.Response(body=page, content_type="application/json")

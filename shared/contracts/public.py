@@ -13,6 +13,7 @@ Moment = Annotated[
     str,
     Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", description="RFC 3339, UTC, seconds."),
 ]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Position = Annotated[int, Meta(ge=1, description="Place in the update log; rises with every published change.")]
 
 
@@ -56,10 +57,25 @@ class Span(PublicMessage, frozen=True, kw_only=True):
     end: Moment
 
 
+class WeeklyPeriod(PublicMessage, frozen=True, kw_only=True):
+    """Working time from `start` to `end` (hours and minutes, 24:00 for the end of the day) on each of these days."""
+
+    days: tuple[Weekday, ...]
+    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    end: Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+
+
+class WeeklyHours(PublicMessage, frozen=True, kw_only=True):
+    """When somebody works, by the clock of an IANA time zone. They say nothing of being free or busy."""
+
+    time_zone: str
+    periods: tuple[WeeklyPeriod, ...]
+
+
 class AvailabilityUpdated(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
     """In [from, to) this mailbox's blocks are exactly `busy`; apply it by replacing that range.
 
-    Outside `window` nothing is known. Where `coverage` is unknown, `reason` says why and nothing in the range holds.
+    Outside `window` nothing is known. Without `working_hours` they are not known. Where `coverage` is unknown, `reason` says why and nothing in the range holds.
     """
 
     org_id: OrgId
@@ -75,6 +91,7 @@ class AvailabilityUpdated(PublicMessage, frozen=True, kw_only=True, omit_default
     end: Moment = field(name="to")
     busy: tuple[BusyBlock, ...]
     events: tuple[EventDetails, ...] | None = None
+    working_hours: WeeklyHours | None = None
     reason: str | None = None
 
 

@@ -98,10 +98,34 @@ class Block(Struct, frozen=True, array_like=True):
     status: Status
 
 
+class WorkPeriod(Struct, frozen=True, array_like=True):
+    """One stretch of work on one day of the week (0 is Monday), [start, end) in minutes of the day by its own clock."""
+
+    day: Annotated[int, Meta(ge=0, le=6)]
+    start: Annotated[int, Meta(ge=0, le=1440)]
+    end: Annotated[int, Meta(ge=0, le=1440)]
+
+    def __post_init__(self) -> None:
+        """Refuse a stretch that holds no time (ValueError; a ValidationError when decoding)."""
+        if self.end <= self.start:
+            raise ValueError("a stretch of work ends after it starts")
+
+
+class WorkingHours(Struct, frozen=True, kw_only=True):
+    """When somebody works, week by week: sorted stretches that do not overlap. `time_zone` as Mailbox.time_zone."""
+
+    time_zone: Annotated[str, Meta(max_length=128)] = ""
+    periods: Annotated[tuple[WorkPeriod, ...], Meta(max_length=64)] = ()
+
+
 class Mailbox(Struct, frozen=True, kw_only=True):
-    """Which mailbox a message speaks of. `time_zone` is as Microsoft gave it: a Windows or an IANA name, or empty."""
+    """Which mailbox a message speaks of. `time_zone` is as Microsoft gave it: a Windows or an IANA name, or empty.
+
+    `working_hours` is None where they are not known.
+    """
 
     mailbox_id: MailboxId
     address: Address
     kind: Kind = Kind.USER
     time_zone: Annotated[str, Meta(max_length=128)] = ""
+    working_hours: WorkingHours | None = None

@@ -12,7 +12,17 @@ from shared import tables
 OWN = {
     "authorizer": {"orgs", "policies", "credentials", "audit", "purges", "sessions", "used_links", "sign_ins"},
     "fetcher": {"mailboxes", "enumerations", "subscriptions", "shares", "streams"},
-    "publisher": {"timelines", "updates", "relay", "consumers"},
+    "publisher": {
+        "timelines",
+        "updates",
+        "relay",
+        "consumers",
+        "webhooks",
+        "webhook_waits",
+        "deliveries",
+        "feeds",
+        "accesses",
+    },
 }
 READS = {
     "authorizer": {"mailboxes", "enumerations"},  # the setup page shows them

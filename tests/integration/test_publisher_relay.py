@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from services.publisher import relay as relaying
+from services.publisher.bell import Bell
 from services.publisher.departure import depart
 from services.publisher.news import ORG_REMOVED, UPDATED
-from services.publisher.relay import Bell, begin, relay, relay_page
+from services.publisher.relay import begin, relay, relay_page
 from services.publisher.timelines import publish
 from shared.broker import Broker
 from shared.contracts.values import Bucket
