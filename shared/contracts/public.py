@@ -75,7 +75,8 @@ class WeeklyHours(PublicMessage, frozen=True, kw_only=True):
 class AvailabilityUpdated(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
     """In [from, to) this mailbox's blocks are exactly `busy`; apply it by replacing that range.
 
-    Outside `window` nothing is known. Without `working_hours` they are not known. Where `coverage` is unknown, `reason` says why and nothing in the range holds.
+    Outside `window` nothing is known, nor of `working_hours` where they are absent. Where `coverage` is unknown,
+    `reason` says why and nothing in the range holds.
     """
 
     org_id: OrgId
