@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 15.0) -> None:
+async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
     """Return as soon as it holds; fail after so many seconds."""
     end = time.monotonic() + seconds
     while True:

@@ -85,7 +85,7 @@ class Consumption:
                 continue
             failures, ever = 0, True
             self._log.info("broker.connected")
-            reason = await self._wire.lost
+            reason = await asyncio.shield(self._wire.lost)  # pausing ends this wait, and not the connection's own
             self._wire.drop()
             self._wire = None
             if backoff.refused(reason):
