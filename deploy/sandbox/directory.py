@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
 from random import Random
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from shared.contracts.values import Kind
@@ -39,6 +39,31 @@ class Reach(StrEnum):
     ON_PREMISES = "on_premises"
 
 
+Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+class Hours(Struct, frozen=True, kw_only=True):
+    """When somebody works: on each of these days from `start` to `end`, in minutes of the day.
+
+    `time_zone` is an IANA name; empty, it is the mailbox's.
+    """
+
+    days: tuple[Day, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday")
+    start: Annotated[int, Meta(ge=0, le=1439)] = 480
+    end: Annotated[int, Meta(ge=0, le=1439)] = 1020  # 0 is midnight: neither door can say 24:00
+    time_zone: str = ""
+
+
+WEEKS: tuple[Hours | None, ...] = (
+    *(Hours(),) * 6,
+    Hours(start=540, end=1050),
+    Hours(days=("tuesday", "wednesday", "thursday"), end=750),
+    Hours(days=("sunday", "monday", "tuesday", "wednesday", "thursday"), start=390, end=0),
+    Hours(time_zone="America/New_York"),
+    None,  # never set
+)
+
+
 class Person(Struct, frozen=True, kw_only=True):
     """A directory object of type user: a person, a shared mailbox, a room, equipment or a guest."""
 
@@ -53,6 +78,7 @@ class Person(Struct, frozen=True, kw_only=True):
     guest: bool = False
     licensed: bool = True
     time_zone: str = "UTC"
+    working_hours: Hours | None = Hours()
 
     @property
     def address(self) -> str:
@@ -140,9 +166,11 @@ def tenant(number: int) -> Tenant:
 def fill(made: Tenant, mailboxes: int, *, seed: int, others: bool = True) -> None:
     """Fill a tenant with `mailboxes` readable mailboxes and, from ten on, one of every other sort for each share."""
     chance = Random(f"directory/{seed}/{made.number}")  # noqa: S311 -- plausible people, not secrets
+    weeks = Random(f"hours/{seed}/{made.number}")  # noqa: S311 -- the same
     for person in _people(made.domain, mailboxes, others=others):
         zone = ZONES[0] if person.number == 1 else chance.choice(ZONES)
-        made.people[person.user_id] = replace(person, time_zone=zone)
+        week = WEEKS[0] if person.number == 1 else weeks.choice(WEEKS)
+        made.people[person.user_id] = replace(person, time_zone=zone, working_hours=week)
     made.groups = {group.group_id: group for group in _groups(made)}
 
 

@@ -92,12 +92,6 @@ def _settings(person: Person) -> dict[str, Any]:
         "internalReplyMessage": "",
         "externalReplyMessage": "",
     }
-    hours = {
-        "daysOfWeek": ["monday", "tuesday", "wednesday", "thursday", "friday"],
-        "startTime": "08:00:00.0000000",
-        "endTime": "17:00:00.0000000",
-        "timeZone": {"name": zone},
-    }
     return {
         "archiveFolder": None,
         "timeZone": zone,
@@ -107,8 +101,24 @@ def _settings(person: Person) -> dict[str, Any]:
         "userPurpose": _PURPOSES.get(person.kind, person.kind.value),
         "automaticRepliesSetting": replies,
         "language": {"locale": "en-US", "displayName": "English (United States)"},
-        "workingHours": hours,
+        "workingHours": _hours(person),
     }
+
+
+def _hours(person: Person) -> dict[str, Any] | None:
+    hours = person.working_hours
+    if hours is None:
+        return None
+    return {
+        "daysOfWeek": list(hours.days),
+        "startTime": _clock(hours.start),
+        "endTime": _clock(hours.end),
+        "timeZone": {"name": zone_name(hours.time_zone or person.time_zone)},
+    }
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}:00.0000000"
 
 
 def zone_name(zone: str) -> str:

@@ -1,4 +1,4 @@
-"""Asks mailboxes for their time zone and purpose, twenty to a call; what they answer tells whether they are there.
+"""Asks mailboxes for time zone, purpose and working hours, twenty to a call: the answers tell whether they are there.
 
 Nothing else of a mailbox's settings is asked for: they hold its automatic replies.
 """
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.fetcher.directory import Answer, DirectoryUser, MailboxSettings
+from services.fetcher.graph_hours import hours_said
+from shared.contracts.values import Instant
 from shared.errors import Retry
 from shared.graph import MOST_IN_BATCH, BatchAnswer, BatchRequest, GraphClient, GraphError
 
@@ -16,7 +18,7 @@ LONGEST_WAIT: Final = 20.0  # seconds waited for with the page in hand; for long
 AT_ONCE: Final = 10  # batches under way; Graph itself sends four of a batch to Outlook at a time
 
 
-async def ask(client: GraphClient, users: Sequence[DirectoryUser]) -> dict[str, Answer]:
+async def ask(client: GraphClient, users: Sequence[DirectoryUser], *, now: Instant) -> dict[str, Answer]:
     """Return each mailbox's answer by id; one that gives none in the end has status 0.
 
     Where every mailbox of a page answers 403, the permission to read settings is missing and nobody is judged by it.
@@ -26,7 +28,7 @@ async def ask(client: GraphClient, users: Sequence[DirectoryUser]) -> dict[str, 
     waiting = [user.id for user in users]
     for number in range(ROUNDS):
         answers = await _round(client, waiting)
-        found.update({answer.id: _read(answer) for answer in answers})
+        found.update({answer.id: _read(answer, now) for answer in answers})
         again = [answer for answer in answers if _passing(answer)]
         waiting = [answer.id for answer in again]
         if not waiting:
@@ -49,7 +51,7 @@ async def _round(client: GraphClient, ids: Sequence[str]) -> list[BatchAnswer]:
 
 
 def _path(mailbox_id: str) -> str:
-    return f"/users/{mailbox_id}/mailboxSettings?$select=timeZone,userPurpose"
+    return f"/users/{mailbox_id}/mailboxSettings?$select=timeZone,userPurpose,workingHours"
 
 
 def _passing(answer: BatchAnswer) -> bool:
@@ -66,9 +68,9 @@ async def _wait(again: Sequence[BatchAnswer], number: int) -> None:
         await asyncio.sleep(min(pause, LONGEST_WAIT))
 
 
-def _read(answer: BatchAnswer) -> Answer:
+def _read(answer: BatchAnswer, now: Instant) -> Answer:
     try:
         settings = answer.into(MailboxSettings)
     except GraphError as error:
         return Answer(status=0 if _passing(answer) or error.status == 200 else error.status, code=error.code)
-    return Answer(status=answer.status, settings=settings)
+    return Answer(status=answer.status, settings=settings, working_hours=hours_said(settings.working_hours, now))

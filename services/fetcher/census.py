@@ -6,6 +6,7 @@ Doing a page again changes nothing; versions, leases and readings are not touche
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, case, func, literal, not_, null, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fetcher.directory import ERASED, Known, Verdict
 from services.fetcher.mailboxes import lock
 from shared.connections import IN_FORCE
-from shared.contracts.values import Bucket, Generation, Instant, Kind
+from shared.contracts.values import Bucket, Generation, Instant, Kind, WorkingHours
 from shared.store import Store
 from shared.tables import mailboxes, orgs
 
 AT_ONCE: Final = 200  # rows in one statement; old builds of SQLite bind 999 values
 
 NOT_ERASED: Final[ColumnElement[bool]] = or_(mailboxes.c.reason.is_(None), mailboxes.c.reason != ERASED)
+_HOURS: Final = msgspec.json.Decoder(WorkingHours)
 _BLANK: Final[dict[str, Any]] = {"time_zone": "", "dirty": False, "failures": 0}
 
 
@@ -38,7 +40,8 @@ async def known(store: Store, org_id: str, mailbox_ids: Iterable[str]) -> dict[s
     columns = mailboxes.c
     query = select(
         columns.mailbox_id, columns.bucket, columns.reason, columns.generation, columns.read_generation,
-        columns.version, columns.scope_run, columns.address, columns.kind, columns.time_zone, columns.leaving_bucket,
+        columns.version, columns.scope_run, columns.address, columns.kind, columns.time_zone, columns.working_hours,
+        columns.leaving_bucket,
     )  # fmt: skip
     found: dict[str, Known] = {}
     async with store.read() as connection:
@@ -51,9 +54,9 @@ async def known(store: Store, org_id: str, mailbox_ids: Iterable[str]) -> dict[s
 async def record(store: Store, seen: Seen, verdicts: Sequence[Verdict]) -> None:
     """Remember a page of verdicts in one transaction; doing it again changes nothing.
 
-    A time zone not learned this time is kept, and so is the time an active mailbox is due. What was read of one that
-    is not active, or has another address, kind or time zone now, no longer counts, nor does a reading under way. One
-    marked as leaving stays after all, and is read anew. One that is erased is left as it is.
+    A time zone and working hours not learned this time are kept, and so is the time an active mailbox is due. What was
+    read of one that is not active, or has another address, kind, time zone or other hours now, no longer counts, nor
+    does a reading under way. One marked as leaving stays after all, and is read anew. One that is erased is left as is.
     """
     if not verdicts:
         return
@@ -72,12 +75,15 @@ def _upsert(store: Store, seen: Seen) -> Any:
     new = insert.excluded
     kept = {name: new[name] for name in ("address", "kind", "bucket", "reason", "generation", "seen_run")}
     zone = case((new.time_zone == "", table.time_zone), else_=new.time_zone)
-    same = and_(table.address == new.address, table.kind == new.kind, table.time_zone == zone)
+    hours = func.coalesce(new.working_hours, table.working_hours)
+    worded = and_(table.time_zone == zone, table.working_hours.is_not_distinct_from(hours))
+    same = and_(table.address == new.address, table.kind == new.kind, worded)
     marked = table.leaving_bucket.is_not(None)
     counts = and_(new.bucket == Bucket.ACTIVE, same, not_(marked))
     due_at = case((or_(new.due_at.is_(None), marked), new.due_at), else_=func.coalesce(table.due_at, new.due_at))
     changed = {
         "time_zone": zone,
+        "working_hours": hours,
         "due_at": due_at,
         "read_generation": case((counts, table.read_generation), else_=null()),
         "dirty": case((and_(not_(same), table.lease_id.is_not(None)), true()), else_=table.dirty),
@@ -189,6 +195,7 @@ def _known(found: Any) -> Known:
         address=found.address,
         kind=Kind(found.kind),
         time_zone=found.time_zone,
+        working_hours=None if found.working_hours is None else _HOURS.decode(found.working_hours),
         leaving=found.leaving_bucket is not None,
     )
 
@@ -202,6 +209,7 @@ def _record(seen: Seen, verdict: Verdict) -> dict[str, Any]:
         "bucket": verdict.bucket.value,
         "reason": verdict.reason,
         "time_zone": verdict.time_zone,
+        "working_hours": None if verdict.working_hours is None else msgspec.json.encode(verdict.working_hours),
         "generation": seen.generation,
         "seen_run": seen.run,
         "version": 0,

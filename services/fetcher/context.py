@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+import msgspec
 from msgspec import Struct, field
 
 from services.fetcher.connect import Tenants
@@ -12,12 +13,13 @@ from services.fetcher.settings import Settings
 from shared.broker import Delivery
 from shared.connections import CONNECTED, Connected
 from shared.contracts.messages import MailboxEnumerate, MailboxRead, MailboxUnreadable
-from shared.contracts.values import Bucket, Instant, Mailbox
+from shared.contracts.values import Bucket, Instant, Mailbox, WorkingHours
 from shared.errors import Retry
 from shared.logs import Logger
 from shared.store import Store
 
 WAITERS: Final = 16  # hints that wait in hand at a time, where wiring says nothing else
+_HOURS: Final = msgspec.json.Decoder(WorkingHours)
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -65,5 +67,10 @@ def unreadable(row: Row, *, generation: int, as_of: Instant, bucket: Bucket, rea
 
 
 def named(row: Row) -> Mailbox:
-    """Return which mailbox a row speaks of."""
+    """Return which mailbox a row speaks of, but not when its owner works: only a reading tells."""
     return Mailbox(mailbox_id=row.mailbox_id, address=row.address, kind=row.kind, time_zone=row.time_zone)
+
+
+def hours_of(row: Row) -> WorkingHours | None:
+    """Return when the mailbox's owner works, as the last enumeration that learned it found."""
+    return None if row.working_hours is None else _HOURS.decode(row.working_hours)

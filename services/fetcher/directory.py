@@ -7,11 +7,11 @@ an enabled account, so only a call to the mailbox decides.
 import re
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from shared.contracts.policy import Scope
-from shared.contracts.values import Bucket, Generation, Kind
+from shared.contracts.values import Bucket, Generation, Kind, WorkingHours
 
 # What a Graph call says about a mailbox that is not there; the words are compared in lower case.
 NO_MAILBOX: Final = frozenset(
@@ -56,20 +56,25 @@ class MailboxSettings(Struct, frozen=True, rename="camel"):
 
     time_zone: str | None = None
     user_purpose: str | None = None
+    working_hours: Raw = Raw()  # as it came: whatever is odd in it spoils nothing else
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What asking a mailbox came to: an HTTP status, Graph's error code, or the settings. Status 0: no answer."""
+    """What asking a mailbox came to: an HTTP status, Graph's error code, or the settings. Status 0: no answer.
+
+    `working_hours` are those among the settings, None where they are not known.
+    """
 
     status: int = 0
     code: str = ""
     settings: MailboxSettings | None = None
+    working_hours: WorkingHours | None = None
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
     """The one bucket of a directory object. `reason` is a fixed word, None for an active one; `address` lower case.
 
-    `kind` None and `time_zone` "" were not learned this time.
+    `kind` None, `time_zone` "" and `working_hours` None were not learned this time.
     """
 
     mailbox_id: str
@@ -78,6 +83,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     kind: Kind | None = None
     time_zone: str = ""
+    working_hours: WorkingHours | None = None
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -92,6 +98,7 @@ class Known(Struct, frozen=True, kw_only=True):
     address: str = ""
     kind: Kind = Kind.USER
     time_zone: str = ""
+    working_hours: WorkingHours | None = None
     leaving: bool = False
 
 
@@ -142,7 +149,13 @@ def after_asking(user: DirectoryUser, scope: Scope, answer: Answer) -> Verdict:
     if kind in (Kind.ROOM, Kind.EQUIPMENT) and not scope.rooms:
         bucket, reason = Bucket.EXCLUDED, "rooms_excluded"
     return Verdict(
-        mailbox_id=user.id, address=address_of(user), bucket=bucket, reason=reason, kind=kind, time_zone=zone
+        mailbox_id=user.id,
+        address=address_of(user),
+        bucket=bucket,
+        reason=reason,
+        kind=kind,
+        time_zone=zone,
+        working_hours=answer.working_hours,
     )
 
 
@@ -160,8 +173,8 @@ def _judge(answer: Answer) -> tuple[Bucket, str | None]:
 def follow(verdict: Verdict, known: Known | None, generation: Generation) -> Step:
     """Return what follows for a mailbox.
 
-    A new one, one that comes back, one not yet read under this generation, and one that changed its address, kind or
-    time zone is read. One that leaves waits for the sweep, unless a new policy shuts it out.
+    A new one, one that comes back, one not yet read under this generation, and one that changed its address, kind, time
+    zone or working hours is read. One that leaves waits for the sweep, unless a new policy shuts it out.
     """
     if known is None:
         return Step(verdict=verdict, read=verdict.bucket is Bucket.ACTIVE)
@@ -189,8 +202,9 @@ def _stay(verdict: Verdict, known: Known, generation: Generation) -> Step:
 
 
 def _changed(verdict: Verdict, known: Known) -> bool:
-    zone = verdict.time_zone or known.time_zone
-    return (verdict.address, verdict.kind, zone) != (known.address, known.kind, known.time_zone)
+    zone, hours = verdict.time_zone or known.time_zone, verdict.working_hours or known.working_hours
+    present = (verdict.address, verdict.kind, zone, hours)
+    return present != (known.address, known.kind, known.time_zone, known.working_hours)
 
 
 def is_held(bucket: Bucket, version: int) -> bool:

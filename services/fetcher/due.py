@@ -31,6 +31,7 @@ class Row(Struct, frozen=True, kw_only=True):
     bucket: Bucket
     reason: str | None = None
     time_zone: str = ""
+    working_hours: bytes | None = None  # JSON of WorkingHours
     version: int = 0
     lease_id: str | None = None
     lease_until: Instant | None = None

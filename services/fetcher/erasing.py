@@ -99,6 +99,7 @@ async def _forget(context: Context, org_id: str, mailbox_id: str) -> None:
     nothing = (
         "lease_id", "lease_until", "started_ms", "waiting", "retry_at", "subscribed_until", "read_at",
         "read_generation", "due_at", "scope_run", "leaving_bucket", "leaving_reason", "sync_state",
+        "working_hours",
     )  # fmt: skip
     blank = {"address": "", "time_zone": "", "dirty": False, "failures": 0}
     values = {name: null() for name in nothing} | blank | {"bucket": Bucket.EXCLUDED, "reason": ERASED}

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from shared.contracts.messages import RawEvent
-from shared.contracts.values import Window
+from shared.contracts.values import Window, WorkPeriod
 from shared.ews.errors import EwsError
 from shared.ews.time_zone import ZoneRules
 
@@ -23,10 +23,11 @@ Events = tuple[RawEvent, ...]
 
 
 class Told(Struct, frozen=True):
-    """What was told of one mailbox: its events in the window, and the rules of the zone its owner works in."""
+    """What was told of one mailbox: its events in the window, when its owner works, and the rules of the zone there."""
 
     events: Events
     zone: ZoneRules | None = None
+    work: tuple[WorkPeriod, ...] = ()
 
 
 Ask = Callable[[Sequence[str], Window], Awaitable[Mapping[str, Told | EwsError]]]

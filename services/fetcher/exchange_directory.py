@@ -5,14 +5,16 @@ It refuses to read ahead of polling: whoever is to be read is due now, and waits
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from services.fetcher import census, directory, runs, stages
 from services.fetcher.context import Context
 from services.fetcher.directory import Known, Verdict
+from services.fetcher.exchange_free_busy import FreeBusy
 from services.fetcher.exchange_gathering import Ways, gather
+from services.fetcher.exchange_hours import Hours
 from services.fetcher.exchange_people import Found, Gathered, everybody, is_online, judge
 from services.fetcher.exchange_zones import Zones
 from services.fetcher.job import Job
@@ -20,10 +22,18 @@ from shared import ldap
 from shared.broker import Done
 from shared.connections import CONNECTED
 from shared.contracts.messages import EwsConnection, MailboxUnreadable
+from shared.contracts.policy import Detail
 from shared.contracts.values import Bucket
 from shared.identity import IdentityError
 
 PAGE: Final = 200  # mailboxes remembered in one transaction
+
+
+class Learn(NamedTuple):
+    """How an enumeration learns what no source lists: mailboxes' time zones, and when their owners work."""
+
+    zones: Zones
+    hours: Hours
 
 
 async def exchange(context: Context, job: Job) -> Done:
@@ -39,13 +49,14 @@ async def exchange(context: Context, job: Job) -> Done:
     credential, surroundings = await context.tenants.directory(job.org)
     ways = Ways(server, partial(ldap.mailboxes, credential=credential, surroundings=surroundings))
     gathered = await gather(ways, connection.directory, job.org.policy.scope.groups)
-    found, zones = everybody(gathered, online=is_online(connection.endpoint)), Zones(server)
+    found = everybody(gathered, online=is_online(connection.endpoint))
+    learn = Learn(Zones(server), Hours(FreeBusy(server)))
     told: list[MailboxUnreadable] = []
     gone: list[Verdict] = []
     for start in range(0, len(found), PAGE):
         if not await _counts(context, job):
             return Done()
-        page_told, page_gone = await _page(context, job, found[start : start + PAGE], gathered=gathered, zones=zones)
+        page_told, page_gone = await _page(context, job, found[start : start + PAGE], gathered=gathered, learn=learn)
         told += page_told
         gone += page_gone
     context.due.set()
@@ -60,7 +71,7 @@ async def _counts(context: Context, job: Job) -> bool:
 
 
 async def _page(
-    context: Context, job: Job, found: Sequence[Found], *, gathered: Gathered, zones: Zones
+    context: Context, job: Job, found: Sequence[Found], *, gathered: Gathered, learn: Learn
 ) -> tuple[list[MailboxUnreadable], list[Verdict]]:
     known = await census.known(context.store, job.org.org_id, (each.mailbox_id for each in found))
     erased = stages.erased_of(known)
@@ -69,7 +80,7 @@ async def _page(
     verdicts = [judge(each, scope, in_group=bool(each.names & gathered.scope)) for each in kept]
     steps = [
         directory.follow(verdict, known.get(verdict.mailbox_id), job.org.generation)
-        for verdict in await _placed(job, verdicts, known, zones=zones)
+        for verdict in await _at_work(job, await _placed(job, verdicts, known, learn=learn), known, learn=learn)
     ]
     outcome = await stages.remember(context, job, steps, erased=erased)
     await census.make_due(
@@ -78,11 +89,31 @@ async def _page(
     return outcome
 
 
-async def _placed(job: Job, verdicts: Sequence[Verdict], known: Mapping[str, Known], *, zones: Zones) -> list[Verdict]:
+async def _placed(job: Job, verdicts: Sequence[Verdict], known: Mapping[str, Known], *, learn: Learn) -> list[Verdict]:
     """Return the verdicts with the time zones of those to be read of whom none is known."""
-    asked = [each.address for each in verdicts if each.bucket is Bucket.ACTIVE and _lacks_zone(job, known, each)]
-    learned = await zones.of(asked)
+    asked = [each.address for each in verdicts if _is_read(each) and _lacks_zone(job, known, each)]
+    learned = await learn.zones.of(asked)
     return [replace(each, time_zone=learned.get(each.address, each.time_zone)) for each in verdicts]
+
+
+async def _at_work(
+    job: Job, verdicts: Sequence[Verdict], known: Mapping[str, Known], *, learn: Learn
+) -> Sequence[Verdict]:
+    """Return the verdicts with the hours at which those to be read work, where no reading will tell them."""
+    if job.org.policy.detail is not Detail.DETAILS:
+        return verdicts
+    zones = {each.address: each.time_zone or _zone_known(known, each) for each in verdicts if _is_read(each)}
+    learned = await learn.hours.of(zones, now=job.now)
+    return [replace(each, working_hours=learned.get(each.address)) for each in verdicts]
+
+
+def _is_read(verdict: Verdict) -> bool:
+    return verdict.bucket is Bucket.ACTIVE
+
+
+def _zone_known(known: Mapping[str, Known], verdict: Verdict) -> str:
+    before = known.get(verdict.mailbox_id)
+    return "" if before is None else before.time_zone
 
 
 def _lacks_zone(job: Job, known: Mapping[str, Known], verdict: Verdict) -> bool:

@@ -1,4 +1,4 @@
-"""Edge: the free and busy time of many mailboxes, each whole or with its own error, and nothing else of them.
+"""Edge: the free and busy time of many mailboxes and when they work, each whole or with its own error; nothing else.
 
 It learns how long a window the server allows, and asks again in halves where a mailbox has too many entries for one, or
 spoils the answer for all.
@@ -15,7 +15,7 @@ from services.fetcher.exchange_fate import BUSY
 from services.fetcher.exchange_spans import LONG_DAYS, allowed_days, halves, spans
 from services.fetcher.failure import TOO_LARGE
 from shared.contracts.messages import RawEvent
-from shared.contracts.values import DAY, Window
+from shared.contracts.values import DAY, Window, WorkPeriod
 from shared.ews.availability import Answered, availability
 from shared.ews.envelopes import free_busy
 from shared.ews.errors import EwsError
@@ -60,8 +60,7 @@ class FreeBusy:
                 self.limits.days = min(self.limits.days, shorter)
 
     async def _whole(self, addresses: Sequence[str], window: Window, days: int) -> dict[str, Told | EwsError]:
-        kept: dict[str, dict[RawEvent, None]] = {address: {} for address in addresses}
-        zones: dict[str, ZoneRules | None] = {}
+        kept: dict[str, list[Told]] = {address: [] for address in addresses}
         failed: dict[str, EwsError] = {}
         for span in spans(window, days):
             left = [address for address in addresses if address not in failed]
@@ -69,9 +68,8 @@ class FreeBusy:
                 if isinstance(told, EwsError):
                     failed[address] = told
                 else:
-                    kept[address].update(dict.fromkeys(told.events))  # what lies across a border is in both answers
-                    zones[address] = told.zone or zones.get(address)
-        return {name: failed.get(name) or Told(tuple(kept[name]), zones.get(name)) for name in addresses}
+                    kept[address].append(told)
+        return {name: failed.get(name) or _together(kept[name]) for name in addresses}
 
     async def _span(self, addresses: Sequence[str], span: Window) -> dict[str, Told | EwsError]:
         if not addresses:
@@ -128,13 +126,24 @@ class FreeBusy:
         parts = halves(span, DAY)
         if parts is None:
             return EwsError(TOO_LARGE)
-        found: dict[RawEvent, None] = {}
+        found: list[Told] = []
         for half in parts:
             told = (await self._span([address], half))[address]
             if isinstance(told, EwsError):
                 return told
-            found.update(dict.fromkeys(told.events))
-        return Told(tuple(found))
+            found.append(told)
+        return _together(found)
+
+
+def _together(parts: Sequence[Told]) -> Told:
+    """Return what neighbouring spans told as one: an event across their border once, the last word on working hours."""
+    events: dict[RawEvent, None] = {}
+    zone: ZoneRules | None = None
+    work: tuple[WorkPeriod, ...] = ()
+    for told in parts:
+        events.update(dict.fromkeys(told.events))
+        zone, work = told.zone or zone, told.work or work
+    return Told(tuple(events), zone, work)
 
 
 def _apart(addresses: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -161,4 +170,4 @@ def _answers(chunks: Iterable[bytes]) -> tuple[Answered, ...]:
 
 
 def _outcome(answered: Answered) -> Told | EwsError:
-    return answered.error if answered.error is not None else Told(answered.events, answered.zone)
+    return answered.error if answered.error is not None else Told(answered.events, answered.zone, answered.work)

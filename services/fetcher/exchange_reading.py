@@ -10,12 +10,13 @@ from msgspec import Struct
 
 from services.fetcher import exchange_details
 from services.fetcher.due import Row
-from services.fetcher.exchange_batches import Events
+from services.fetcher.exchange_batches import Events, Told
 from services.fetcher.exchange_server import Server
 from shared.contracts.policy import Detail, Policy
-from shared.contracts.values import Bucket, Generation, Instant, Window
+from shared.contracts.values import Bucket, Generation, Instant, Window, WorkingHours, WorkPeriod
 from shared.ews.errors import EwsError
 from shared.ews.time_zone import ZoneRules, zone_name
+from shared.work_week import working_hours
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -37,12 +38,13 @@ class Reading(Struct, frozen=True, kw_only=True):
     """What a reading came to: the events of the whole window, or None where nothing changed since the last one.
 
     `time_zone` is a Windows zone whose clock shows the same as the owner's this year, where the zone's own name is not
-    known: a server that does not tell it still tells its rules.
+    known: a server that does not tell it still tells its rules. `working_hours` are told only with free and busy times.
     """
 
     events: Events | None
     sync_state: str | None = None
     time_zone: str = ""
+    working_hours: WorkingHours | None = None
 
 
 async def read(server: Server, wish: Wish) -> Reading:
@@ -50,17 +52,28 @@ async def read(server: Server, wish: Wish) -> Reading:
     address = wish.row.address
     if wish.policy.detail is not Detail.DETAILS:
         told = await server.batches.read(address, wish.window, live=wish.live)
-        rules = None if wish.row.time_zone else told.zone
+        known, year = wish.row.time_zone, datetime.fromtimestamp(wish.now, UTC).year
         return Reading(
             events=told.events,
-            time_zone="" if rules is None else _zone(rules, datetime.fromtimestamp(wish.now, UTC).year),
+            time_zone="" if known or told.zone is None else zone_name(told.zone, year),
+            working_hours=hours_told(told, known, wish.now),
         )
     return await _with_details(server, wish)
 
 
-@lru_cache(maxsize=512)
-def _zone(rules: ZoneRules, year: int) -> str:
-    return zone_name(rules, year)
+def hours_told(told: Told, time_zone: str, now: Instant) -> WorkingHours | None:
+    """Return when somebody works as free and busy times tell it; None where they do not, or in a zone nobody knows.
+
+    The zone's rules are told without its name: `time_zone`, which the mailbox is known to have, goes before others.
+    """
+    if told.zone is None or not told.work:
+        return None
+    return _hours(told.zone, told.work, time_zone, datetime.fromtimestamp(now, UTC).year)
+
+
+@lru_cache(maxsize=4096)
+def _hours(rules: ZoneRules, work: tuple[WorkPeriod, ...], known: str, year: int) -> WorkingHours | None:
+    return working_hours(zone_name(rules, year, known), work)
 
 
 async def _with_details(server: Server, wish: Wish) -> Reading:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from services.fetcher import due, endings, exchange_fate, exchange_reading, failure, reading, times
-from services.fetcher.context import Context, named, standing, unreadable
+from services.fetcher.context import Context, hours_of, named, standing, unreadable
 from services.fetcher.doubt import doubted
 from services.fetcher.due import SPACING, Answer, Change, Claim, Later, Lease, Row
 from services.fetcher.endings import Ending, Pause
@@ -145,10 +145,11 @@ async def _found(context: Context, task: Reading, window: Window) -> exchange_re
 def _snapshot(task: Reading, window: Window, found: exchange_reading.Reading) -> CalendarSnapshot:
     """Return the reading as a message. Raises GraphError for one that no broker would carry."""
     mailbox, events = named(task.row), found.events or ()
+    hours = found.working_hours or hours_of(task.row)
     snapshot = CalendarSnapshot(
         org_id=task.row.org_id,
         generation=task.lease.generation,
-        mailbox=replace(mailbox, time_zone=mailbox.time_zone or found.time_zone),
+        mailbox=replace(mailbox, time_zone=mailbox.time_zone or found.time_zone, working_hours=hours),
         version=task.row.version,
         window=window,
         as_of=task.started,

@@ -29,7 +29,8 @@ _WRITTEN: Final = (
     "version", "lease_id", "lease_until", "dirty", "started_ms", "waiting", "retry_at", "read_at", "read_generation",
     "failures", "bucket", "reason", "due_at", "sync_state",
 )  # fmt: skip
-READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", "generation", "subscribed_until", *_WRITTEN)
+READ: Final = ("org_id", "mailbox_id", "address", "kind", "time_zone", "working_hours", "generation",
+               "subscribed_until", *_WRITTEN)  # fmt: skip
 _KEY: Final = tuple_(mailboxes.c.org_id, mailboxes.c.mailbox_id)
 _LOCK: Final = (
     select(*(mailboxes.c[name] for name in READ))

@@ -103,7 +103,7 @@ async def _judge(client: GraphClient, job: Job, found: Sequence[DirectoryUser], 
         before = known.get(user.id)
         in_group = before is not None and before.scope_run == job.run
         early[user.id] = directory.before_asking(user, scope, in_group=in_group)
-    answers = await asking.ask(client, [user for user in found if early[user.id] is None])
+    answers = await asking.ask(client, [user for user in found if early[user.id] is None], now=job.now)
     steps = []
     for user in found:
         verdict = early[user.id] or directory.after_asking(user, scope, answers.get(user.id, Answer()))

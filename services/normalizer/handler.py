@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from services.normalizer.hours import public_hours
 from services.normalizer.instants import name_of, place, zone_of
 from services.normalizer.merge import merge
 from services.normalizer.privacy import public_view, status_of
@@ -34,7 +35,11 @@ def normalize(snapshot: CalendarSnapshot) -> AvailabilitySnapshot:
         org_id=snapshot.org_id,
         generation=snapshot.generation,
         mailbox=Mailbox(
-            mailbox_id=mailbox.mailbox_id, address=mailbox.address, kind=mailbox.kind, time_zone=name_of(zone)
+            mailbox_id=mailbox.mailbox_id,
+            address=mailbox.address,
+            kind=mailbox.kind,
+            time_zone=name_of(zone),
+            working_hours=public_hours(mailbox.working_hours),
         ),
         version=snapshot.version,
         window=snapshot.window,

@@ -1,6 +1,6 @@
 """Turns the answer to GetUserAvailability into raw events, one answer for each person asked about, errors apart.
 
-Pure. Only times and how they count are read, whatever else a server may send.
+Pure. Only times, how they count and when people work are read, whatever else a server may send.
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from lxml import etree
 from msgspec import Struct
 
 from shared.contracts.messages import RawEvent
+from shared.contracts.values import WorkPeriod
 from shared.ews import moments
 from shared.ews.calendar_view import SHOWS
 from shared.ews.elements import Element, child, text
@@ -17,6 +18,7 @@ from shared.ews.envelopes import TYPES
 from shared.ews.errors import EwsError
 from shared.ews.time_zone import ZoneRules, zone_rules
 from shared.ews.trouble import of_message, told
+from shared.ews.working_hours import stretches
 
 # libxml2 gathers a column of texts at a fifth of what it costs to walk the elements from here.
 _COLUMNS: Final[tuple[Any, ...]] = tuple(
@@ -27,11 +29,12 @@ _TIMELESS: Final = frozenset({"None", "MergedOnly"})  # views that say nothing o
 
 
 class Answered(Struct, frozen=True, kw_only=True):
-    """What came back for one person: events and the zone they work in, or their own error."""
+    """What came back for one person: events, when they work and in which zone, or their own error."""
 
     events: tuple[RawEvent, ...] = ()
     error: EwsError | None = None
     zone: ZoneRules | None = None
+    work: tuple[WorkPeriod, ...] = ()
 
 
 def availability(chunks: Iterable[bytes]) -> tuple[Answered, ...]:
@@ -59,15 +62,13 @@ def _answered(response: Element) -> Answered:
     if shown is None or text(child(shown, "FreeBusyViewType")) in _TIMELESS:
         return Answered(error=EwsError("malformed"))
     try:
-        return Answered(events=_events(child(shown, "CalendarEventArray")), zone=_zone(shown))
+        events, hours = _events(child(shown, "CalendarEventArray")), child(shown, "WorkingHours")
     except ValueError:
         return Answered(error=EwsError("malformed"))
-
-
-def _zone(shown: Element) -> ZoneRules | None:
-    hours = child(shown, "WorkingHours")
-    zone = None if hours is None else child(hours, "TimeZone")
-    return None if zone is None else zone_rules(zone)
+    if hours is None:
+        return Answered(events=events)
+    zone = child(hours, "TimeZone")
+    return Answered(events=events, zone=None if zone is None else zone_rules(zone), work=stretches(hours))
 
 
 def _events(array: Element | None) -> tuple[RawEvent, ...]:

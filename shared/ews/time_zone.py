@@ -65,13 +65,17 @@ def zone_rules(element: Element) -> ZoneRules | None:
 
 
 @lru_cache(maxsize=512)
-def zone_name(rules: ZoneRules, year: int) -> str:
-    """Return the Windows name of a zone that shows the same as the rules all through the year, "" where none does."""
+def zone_name(rules: ZoneRules, year: int, known: str = "") -> str:
+    """Return the Windows name of a zone that shows the same as the rules all through the year, "" where none does.
+
+    A zone that is `known` goes before all others: many show the same.
+    """
     try:
         shown = _shown(rules, year)
     except (ValueError, OverflowError):
         return ""
-    return next((name for name in _names() if _keeps(name, shown)), "")
+    names = (known, *_names()) if known else _names()
+    return next((name for name in names if _keeps(name, shown)), "")
 
 
 @lru_cache(maxsize=1)

@@ -17,12 +17,13 @@ from services.fetcher.guard import Removals
 from services.fetcher.mailboxes import Mailboxes
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy
-from shared.contracts.values import Bucket, Kind
+from shared.contracts.values import Bucket, Kind, WorkingHours, WorkPeriod
 from shared.store import Store, open_store
 from shared.tables import enumerations, mailboxes, orgs
 
 NOW = 1_790_000_000
 LEASE = Lease(generation=1, message_id="sweep")
+HOURS = WorkingHours(time_zone="UTC", periods=(WorkPeriod(0, 480, 1020),))
 GUEST = {"bucket": Bucket.GUEST, "reason": "guest"}
 
 
@@ -209,7 +210,11 @@ async def test_nothing_touches_what_is_erased(store: Store) -> None:
     assert (kept.bucket, kept.reason, kept.address, kept.version) == ("excluded", "erased", "", 2)
 
 
-@pytest.mark.parametrize("fields", [{"address": "new@example.org"}, {"kind": Kind.ROOM}, {"time_zone": "UTC"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"address": "new@example.org"}, {"kind": Kind.ROOM}, {"time_zone": "UTC"}, {"working_hours": HOURS}],
+    ids=["address", "kind", "time zone", "hours"],
+)
 async def test_what_was_read_under_another_name_no_longer_counts(store: Store, fields: dict[str, Any]) -> None:
     await put(store)
     await census.record(store, seen("run2"), [verdict(1)])

@@ -12,11 +12,12 @@ from services.fetcher.asking import _read
 from services.fetcher.directory import Answer, DirectoryUser, MailboxSettings, address_of, before_asking
 from services.fetcher.events import Page, PageWithDetails, WithDetails
 from services.fetcher.failure import Whose, of_reading
+from services.fetcher.graph_hours import hours_said
 from services.fetcher.job import DirectoryPage
 from services.fetcher.stages import RoomPage
 from shared import graph_answers
 from shared.contracts.policy import Scope
-from shared.contracts.values import Bucket
+from shared.contracts.values import Bucket, WorkingHours, WorkPeriod
 from shared.graph import GraphError, answers_of
 
 EXAMPLES = Path(__file__).parents[2] / ".." / "shared" / "data" / "graph" / "examples"
@@ -108,8 +109,11 @@ def test_pacific_time_is_converted() -> None:
 
 def test_documented_mailbox_settings_are_understood_and_nothing_else_of_them_is_kept() -> None:
     settings = msgspec.json.decode(body("mailboxsettings-get.json"), type=MailboxSettings)
-    assert settings == MailboxSettings(time_zone="UTC")
-    assert "reunion" not in repr(settings)
+    assert (settings.time_zone, settings.user_purpose) == ("UTC", None)
+    assert "reunion" not in repr(settings) + bytes(settings.working_hours).decode()
+    assert hours_said(settings.working_hours, 0) == WorkingHours(
+        time_zone="Pacific Standard Time", periods=tuple(WorkPeriod(day, 480, 1020) for day in range(5))
+    )
 
 
 def test_documented_rooms_are_understood() -> None:
@@ -131,7 +135,7 @@ def test_documented_batches_are_understood_in_the_order_asked(name: str) -> None
 def test_a_throttled_item_of_a_batch_says_how_long() -> None:
     throttled = answers_of(["2"], body("batch-with-429.json"))[0]
     assert (throttled.status, throttled.code, throttled.retry_after) == (429, "TooManyRequests", 10.0)
-    assert _read(throttled) == Answer(status=0, code="TooManyRequests")
+    assert _read(throttled, 0) == Answer(status=0, code="TooManyRequests")
 
 
 @pytest.mark.parametrize(

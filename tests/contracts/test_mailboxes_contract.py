@@ -12,13 +12,14 @@ from sqlalchemy import delete, insert, select, text, update
 from services.fetcher import census, due, endings, runs
 from services.fetcher import mailboxes as known_mailboxes
 from services.fetcher.census import Seen
+from services.fetcher.context import hours_of
 from services.fetcher.directory import Verdict
 from services.fetcher.due import Answer, Change, Claim, Claimed, Lease, Row
 from services.fetcher.endings import Ending, Pause
 from services.fetcher.mailboxes import Due, Mailboxes
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy
-from shared.contracts.values import Bucket, Kind
+from shared.contracts.values import Bucket, Kind, WorkingHours, WorkPeriod
 from shared.store import Store, open_store
 from shared.tables import mailboxes, orgs
 
@@ -107,7 +108,9 @@ async def test_replicas_never_grant_the_same_mailbox_twice(store: Store) -> None
 
 async def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
     table = Mailboxes(store)
-    await census.record(store, seen(), [verdict(1, kind=Kind.ROOM, time_zone="Pacific Standard Time")])
+    hours = WorkingHours(time_zone="Pacific Standard Time", periods=(WorkPeriod(4, 480, 720),))
+    found = verdict(1, kind=Kind.ROOM, time_zone="Pacific Standard Time", working_hours=hours)
+    await census.record(store, seen(), [found])
     taken = await claim(table, 1)
     assert isinstance(taken, Row)
     ending = Ending(lease=LEASE, version=1, bucket=Bucket.ACTIVE, read_at=NOW, now=NOW + 2, due_at=NOW + 300)
@@ -115,6 +118,7 @@ async def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
     kept = await table.change("org1", "id-1", lambda row: Change(answer=row or Claimed.UNKNOWN))
     assert isinstance(kept, Row)
     assert (kept.kind, kept.time_zone, kept.bucket) == (Kind.ROOM, "Pacific Standard Time", Bucket.ACTIVE)
+    assert hours_of(kept) == hours == (await census.known(store, "org1", ["id-1"]))["id-1"].working_hours
     assert (kept.version, kept.lease_id, kept.read_at, kept.read_generation, kept.due_at) == (
         1,
         None,
@@ -155,9 +159,10 @@ async def test_a_page_recorded_twice_is_a_page_recorded_once(store: Store) -> No
     assert [first[name].due_at for name in ("id-1", "id-2")] == [NOW + 3600, None]
 
 
-async def test_recording_leaves_readings_alone_and_keeps_a_zone_not_learned_again(store: Store) -> None:
+async def test_recording_leaves_readings_alone_and_keeps_zone_and_hours_not_learned_again(store: Store) -> None:
     table = Mailboxes(store)
-    await census.record(store, seen(), [verdict(1, time_zone="UTC")])
+    hours = WorkingHours(time_zone="UTC", periods=(WorkPeriod(0, 480, 1020),))
+    await census.record(store, seen(), [verdict(1, time_zone="UTC", working_hours=hours)])
     other = wish("reader")
     await claim(table, 1, other)
     ending = Ending(lease=other.lease, version=1, bucket=Bucket.ACTIVE, read_at=NOW, now=NOW, due_at=NOW + 7)
@@ -166,6 +171,7 @@ async def test_recording_leaves_readings_alone_and_keeps_a_zone_not_learned_agai
     await census.record(store, seen("run2", 2), [verdict(1, address="new@example.org")])
     row = (await all_rows(store))["id-1"]
     assert (row.address, row.time_zone, row.generation, row.seen_run) == ("new@example.org", "UTC", 2, "run2")
+    assert row.working_hours == msgspec.json.encode(hours)
     assert (row.version, row.lease_id, row.read_at, row.due_at) == (2, "1:reader2", NOW, NOW + 600)
 
 

@@ -1,7 +1,7 @@
 """An organisation on an Exchange server under trial: everything in one process around the sandbox, what was asked."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
@@ -140,8 +140,13 @@ class Organisation:
         """Return the tables in which a word is found."""
         async with self.store.read() as connection:
             tables = timelines.metadata.sorted_tables
-            kept = {each.name: repr((await connection.execute(select(each))).all()) for each in tables}
-        return [name for name, rows in kept.items() if word in rows]
+            kept = {each.name: (await connection.execute(select(each))).all() for each in tables}
+        return [name for name, rows in kept.items() if word in whole(rows)]
+
+
+def whole(rows: Iterable[Any]) -> str:
+    """Return rows as one text with nothing left out: a row's own is cut in the middle."""
+    return repr([tuple(row) for row in rows])
 
 
 def meeting(hours: int, **more: Any) -> Item:

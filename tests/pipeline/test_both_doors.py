@@ -9,12 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from deploy.command import published
 from deploy.command.trial import TrialOptions, trial
 from deploy.sandbox import SandboxOptions
 from shared.contracts.policy import Detail, Policy
 from shared.contracts.values import Window
+from shared.store import Store
+from shared.tables import timelines
 
 CORPUS = Path(__file__).parents[3] / "shared" / "data" / "corpus"
 EVERY = 12  # one calendar of so many is read here; the whole is read by the demo, see CONTRIBUTING.md
@@ -35,10 +38,20 @@ async def through(provider: str, folder: Path, policy: Policy, calendars: Path |
         while not published.progress(await running.api.status()).complete:
             await asyncio.sleep(0.1)
         rows = await published.rows(running.api)
+        hours = await hours_published(running.store)
+    for row in rows:
+        row["working_hours"] = hours.get(row["mailbox"])
     told = {
         row["mailbox"]: {name: value for name, value in row.items() if name not in {"as_of", "version"}} for row in rows
     }
     return {name: row for name, row in told.items() if row["bucket"] == "active"}
+
+
+async def hours_published(store: Store) -> dict[str, bytes | None]:
+    """Return the working hours that consumers are told of each mailbox, by address."""
+    async with store.read() as connection:
+        found = await connection.execute(select(timelines.c.address, timelines.c.working_hours))
+        return {row.address: row.working_hours for row in found}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +80,7 @@ async def test_real_calendars_are_published_alike(
     assert [name for name in graph if exchange.get(name) != graph[name]] == []
     assert graph.keys() == exchange.keys()
     assert any(row["busy"] for row in graph.values())
+    assert all(row["working_hours"] for row in graph.values())
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
@@ -75,3 +89,4 @@ async def test_a_generated_organisation_is_published_alike(tmp_path: Path, polic
     exchange = await through("ews", tmp_path / "ews", policy, None)
     assert len(graph) == 30
     assert exchange == graph
+    assert len({row["working_hours"] for row in graph.values()}) > 10

@@ -28,7 +28,6 @@ VIEWS = ("MergedOnly", "FreeBusy", "FreeBusyMerged", "Detailed", "DetailedMerged
 _BUSY = tuple(WORDS[status] for status in STATUSES)
 _DIGITS = tuple("045123")  # as Microsoft's own client reads them: 4 is WorkingElsewhere, 5 NoData
 _VIEW = View(prefix=IMMUTABLE_ID)
-_DAYS = "Monday Tuesday Wednesday Thursday Friday"
 _TOO_LONG = "The requested time duration specified for FreeBusyViewOptions.TimeWindow is too long."
 _REFUSED = {
     Reach.MISSING: ("ErrorMailRecipientNotFound", "Nobody with a mailbox has this address."),
@@ -188,15 +187,19 @@ def _merged(times: Times, places: list[int], asked: _Asked) -> str:
 
 
 def _working_hours(call: EwsCall, person: Person) -> str:
-    zone = resolve(person.time_zone)
+    hours = person.working_hours
+    if hours is None:
+        return ""
+    zone = resolve(hours.time_zone or person.time_zone)
     year = int(wall(call.state.clock(), None)[:4])
     rules = Rules() if zone is None else zone_rules.rules_of(zone, year)
-    return f"<t:WorkingHours>{serialized(rules)}{_PERIODS}</t:WorkingHours>"
+    days = " ".join(day.capitalize() for day in hours.days)
+    period = (
+        f"<t:WorkingPeriod><t:DayOfWeek>{days}</t:DayOfWeek><t:StartTimeInMinutes>{hours.start}</t:StartTimeInMinutes>"
+        f"<t:EndTimeInMinutes>{hours.end}</t:EndTimeInMinutes></t:WorkingPeriod>"
+    )
+    array = f"<t:WorkingPeriodArray>{period}</t:WorkingPeriodArray>"
+    return f"<t:WorkingHours>{serialized(rules)}{array}</t:WorkingHours>"
 
-
-_PERIODS = (
-    f"<t:WorkingPeriodArray><t:WorkingPeriod><t:DayOfWeek>{_DAYS}</t:DayOfWeek><t:StartTimeInMinutes>480"
-    "</t:StartTimeInMinutes><t:EndTimeInMinutes>1020</t:EndTimeInMinutes></t:WorkingPeriod></t:WorkingPeriodArray>"
-)
 
 OPERATIONS: Mapping[str, Operation] = {"GetUserAvailability": get_user_availability}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from shared.contracts.messages import RawDetails, RawEvent
-from shared.contracts.values import DAY, Window
+from shared.contracts.values import DAY, Window, WorkPeriod
 from shared.ews.availability import Answered
 from shared.ews.calendar_view import ItemDetails, View
 from shared.ews.changes import Changes
@@ -42,6 +42,7 @@ class Exchange:
         self.lacks: frozenset[str] = frozenset()
         self.vanished: set[str] = set()
         self.zone: ZoneRules | None = None
+        self.work: tuple[WorkPeriod, ...] = ()
 
     @property
     def operations(self) -> Counter[str]:
@@ -86,7 +87,7 @@ class Exchange:
         )
         if len(found) > self.entries:
             return Answered(events=(), error=EwsError("ErrorResultSetTooBig"), zone=None)
-        return Answered(events=found, error=None, zone=self.zone)
+        return Answered(events=found, error=None, zone=self.zone, work=self.work)
 
     def _view(self, envelope: Envelope) -> View:
         text = envelope.body.decode()

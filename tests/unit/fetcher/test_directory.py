@@ -19,13 +19,15 @@ from services.fetcher.directory import (
     names_a_mailbox,
 )
 from shared.contracts.policy import Scope
-from shared.contracts.values import Bucket, Kind
+from shared.contracts.values import Bucket, Kind, WorkingHours, WorkPeriod
 
 ADDRESSES = ["person1@example.org", "Person1@Example.org", "room@example.org", "x@y", "@", "", "no address", "a" * 400]
 CODES = [
     "", "MailboxNotEnabledForRESTAPI", "MailboxNotHostedInExchangeOnline", "extensionError", "ErrorAccessDenied",
     "Request_ResourceNotFound", "TooManyRequests", "SomethingNew",
 ]  # fmt: skip
+
+HOURS = WorkingHours(time_zone="UTC", periods=(WorkPeriod(0, 480, 1020),))
 
 users = st.builds(
     DirectoryUser,
@@ -204,14 +206,20 @@ def test_what_has_not_changed_is_not_read_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"address": "renamed@example.org"}, {"kind": Kind.ROOM}, {"time_zone": "GMT Standard Time"}]
+    "fields",
+    [
+        {"address": "renamed@example.org"},
+        {"kind": Kind.ROOM},
+        {"time_zone": "GMT Standard Time"},
+        {"working_hours": HOURS},
+    ],
 )
-def test_a_mailbox_with_another_address_kind_or_time_zone_is_read_again(fields: dict[str, Any]) -> None:
+def test_a_mailbox_with_another_address_kind_time_zone_or_hours_is_read_again(fields: dict[str, Any]) -> None:
     assert follow(judged(**fields), known(), 1).read
 
 
 def test_what_was_not_learned_this_time_has_not_changed() -> None:
-    step = follow(judged(kind=None, time_zone=""), known(kind=Kind.ROOM), 1)
+    step = follow(judged(kind=None, time_zone=""), known(kind=Kind.ROOM, working_hours=HOURS), 1)
     assert not step.read
     assert step.verdict.kind is Kind.ROOM
 

@@ -9,7 +9,7 @@ from services.fetcher.exchange_batches import Events, Told
 from services.fetcher.exchange_free_busy import FreeBusy
 from services.fetcher.failure import TOO_LARGE
 from shared.contracts.messages import RawEvent
-from shared.contracts.values import DAY, Window
+from shared.contracts.values import DAY, Window, WorkPeriod
 from shared.ews.envelopes import Envelope
 from shared.ews.errors import EwsError
 from shared.ews.time_zone import Turn, ZoneRules
@@ -179,13 +179,15 @@ async def test_what_no_mailbox_brings_about_is_not_asked_again_in_parts(code: st
     assert exchange.operations == {"GetUserAvailability": 1}
 
 
-async def test_the_zone_is_known_though_the_last_days_are_dense() -> None:
+@pytest.mark.parametrize("many", [99, 2000])
+async def test_zone_and_hours_are_known_though_days_or_all_of_them_are_dense(many: int) -> None:
     exchange = Exchange()
     exchange.entries = 50
+    exchange.work = (WorkPeriod(0, 480, 1020),)
     exchange.zone = ZoneRules(-60, Turn(0, 10_800, 5, 10, 6), Turn(-60, 7200, 5, 3, 6))
     exchange.books[A] = [
-        event(WINDOW.end - hour * 3600, WINDOW.end - hour * 3600 + 60, str(hour)) for hour in range(99)
+        event(WINDOW.end - hour * 3600, WINDOW.end - hour * 3600 + 60, str(hour)) for hour in range(many)
     ]
     told = (await FreeBusy(exchange)([A], WINDOW))[A]
     assert isinstance(told, Told)
-    assert told.zone == exchange.zone
+    assert (told.zone, told.work) == (exchange.zone, exchange.work)

@@ -8,7 +8,7 @@ from services.fetcher.exchange_batches import Batches
 from services.fetcher.exchange_free_busy import FreeBusy
 from services.fetcher.exchange_reading import Wish, may_stand, read
 from shared.contracts.policy import Detail, Policy
-from shared.contracts.values import DAY, Bucket, Kind
+from shared.contracts.values import DAY, Bucket, Kind, WorkingHours, WorkPeriod
 from shared.ews.errors import EwsError
 from shared.ews.time_zone import Turn, ZoneRules
 from tests.unit.fetcher.exchange_town import Exchange, event
@@ -58,6 +58,22 @@ async def test_a_zone_that_nobody_names_is_named_by_its_rules_and_one_that_is_kn
     unnamed = await read(town, wish(Policy()))  # type: ignore[arg-type]  # it stands for a Server
     named = await read(town, wish(Policy(), time_zone="Romance Standard Time"))  # type: ignore[arg-type]  # as above
     assert (unnamed.time_zone, named.time_zone) == ("W. Europe Standard Time", "")
+
+
+async def test_hours_are_told_with_free_and_busy_times_in_the_mailboxs_own_zone_where_its_clock_is_theirs() -> None:
+    town = Town()
+    town.work = (WorkPeriod(0, 480, 1020),)
+    assert (await read(town, wish(Policy()))).working_hours is None  # type: ignore[arg-type]  # it stands for a Server
+    town.zone = ZoneRules(-60, Turn(0, 10_800, 5, 10, 6), Turn(-60, 7200, 5, 3, 6))
+    for known, named in (
+        ("", "W. Europe Standard Time"),
+        ("Romance Standard Time", "Romance Standard Time"),
+        ("Tokyo Standard Time", "W. Europe Standard Time"),
+    ):
+        found = await read(town, wish(Policy(), time_zone=known))  # type: ignore[arg-type]  # as above
+        assert found.working_hours == WorkingHours(time_zone=named, periods=town.work)
+    town.zone = ZoneRules(-17, Turn(0, 0, 0, 0, 6), Turn(0, 0, 0, 0, 6))
+    assert (await read(town, wish(Policy()))).working_hours is None  # type: ignore[arg-type]  # as above
 
 
 async def test_a_calendar_in_which_nothing_changed_is_not_read_again() -> None:

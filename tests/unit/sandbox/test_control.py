@@ -75,6 +75,15 @@ async def test_people_come_change_and_go(asking: Caller) -> None:
     assert order(asking, "POST", "users", fields)[0] == 200
     settings = await asking.get("/users/new@sandbox.example/mailboxSettings")
     assert (settings["timeZone"], settings["userPurpose"]) == ("Tokyo Standard Time", "shared")
+    hours = {"days": ["monday"], "start": 540, "end": 0, "time_zone": "America/New_York"}
+    assert order(asking, "PATCH", "users/new@sandbox.example", {"working_hours": hours})[0] == 200
+    assert (await asking.get("/users/new@sandbox.example/mailboxSettings"))["workingHours"] == {
+        "daysOfWeek": ["monday"], "startTime": "09:00:00.0000000", "endTime": "00:00:00.0000000",
+        "timeZone": {"name": "Eastern Standard Time"},
+    }  # fmt: skip
+    assert order(asking, "PATCH", "users/new@sandbox.example", {"working_hours": {"start": 1440}})[0] == 400
+    assert order(asking, "PATCH", "users/new@sandbox.example", {"working_hours": None})[0] == 200
+    assert (await asking.get("/users/new@sandbox.example/mailboxSettings"))["workingHours"] is None
     assert order(asking, "PATCH", "users/new@sandbox.example", {"reach": "denied"})[0] == 200
     assert await asking.refused(f"/users/new@sandbox.example/calendarView?{WINDOW}") == (403, "ErrorAccessDenied")
     assert order(asking, "DELETE", "users/new@sandbox.example")[0] == 200

@@ -7,6 +7,7 @@ import pytest
 from lxml import etree
 
 from deploy.sandbox.calendar import Item, Person
+from deploy.sandbox.directory import Hours
 from deploy.sandbox.ews.zone_rules import Rules, rules_of, wall_of
 from deploy.sandbox.ews.zones_printing import serialized
 from shared.contracts.values import DAY
@@ -225,7 +226,19 @@ async def test_working_hours_tell_the_rules_of_the_mailboxs_zone(caller: EwsCall
         for name in ("StandardTime", "DaylightTime")
     ]
     assert turns == [("0", "02:00:00", "1", "11", "Sunday"), ("-60", "02:00:00", "2", "3", "Sunday")]
-    assert texts(hours, ".//t:StartTimeInMinutes") == ["480"]
+    assert [texts(hours, f".//t:{name}InMinutes") for name in ("StartTime", "EndTime")] == [["480"], ["1020"]]
+
+
+async def test_working_hours_are_those_that_were_set_in_a_zone_of_their_own_or_none(caller: EwsCaller) -> None:
+    week = Hours(days=("sunday", "monday"), start=600, end=0, time_zone="Asia/Tokyo")
+    caller.changes.change_user(PERSON, working_hours=week)
+    hours = (await caller.get(asking())).find(".//t:WorkingHours", NAMES)
+    assert texts(hours, "./t:TimeZone/t:Bias") == ["-540"]
+    assert [texts(hours, f".//t:WorkingPeriod/t:{name}") for name in ("DayOfWeek", "StartTimeInMinutes")] == [
+        ["Sunday Monday"], ["600"],
+    ]  # fmt: skip
+    caller.changes.change_user(PERSON, working_hours=None)
+    assert (await caller.get(asking())).find(".//t:WorkingHours", NAMES) is None
 
 
 @pytest.mark.parametrize("lacking", ["t:TimeZone", "m:MailboxDataArray", "t:FreeBusyViewOptions", "t:TimeWindow"])
