@@ -4,12 +4,24 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from shared.contracts.public import BusyBlock, EventDetails, Moment, PublicMessage, Span
+from shared.contracts.public import BusyBlock, EventDetails, Moment, PublicMessage, Span, WeeklyHours
 from shared.contracts.values import Address, Bucket, Coverage, Kind, MailboxId, OrgId, Reason, Version
 
 MOST_ASKED = 1000
 Count = Annotated[int, Meta(ge=0)]
 Privacy = Literal["free-busy", "details"]
+Zoned = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, description="RFC 3339 with its offset.")]
+FeedId = Annotated[str, Meta(examples=["0123456789abcdef0123456789abcdef"])]
+Minutes = Annotated[int, Meta(ge=5, le=1440, description="Minutes of a slot.")]
+View = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-3]*$",
+        description="A digit for each slot from `from` on: 0 free or working elsewhere, 1 tentative, 2 busy or of a "
+        "status unknown to Microsoft itself, 3 out of office; the highest within the slot.",
+        examples=["22222222"],
+    ),
+]
 
 
 class MailboxEntry(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,7 +53,10 @@ class MailboxPage(PublicMessage, frozen=True, kw_only=True):
 
 
 class Availability(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
-    """In [from, to) this mailbox's blocks are exactly `busy`; every update up to `position` is in it."""
+    """In [from, to) this mailbox's blocks are exactly `busy`; every update up to `position` is in it.
+
+    Without `working_hours` they are not known; `availability_view` is there where `interval` was asked for.
+    """
 
     org_id: OrgId
     mailbox_id: MailboxId
@@ -56,17 +71,24 @@ class Availability(PublicMessage, frozen=True, kw_only=True, omit_defaults=True)
     end: Moment = field(name="to")
     busy: tuple[BusyBlock, ...]
     events: tuple[EventDetails, ...] | None = None
+    interval: Minutes | None = None
+    availability_view: View | None = None
+    working_hours: WeeklyHours | None = None
     position: Count
 
 
 class FreeBusyAsked(PublicMessage, frozen=True, kw_only=True):
-    """Asks for several mailboxes at once, by address or by mailbox id; the time asked for is at most 62 days."""
+    """Asks for several mailboxes at once, by address or by mailbox id; the time asked for is at most 62 days.
+
+    With an `interval` each answer has an `availability_view`; all together they have at most 4,000,000 digits.
+    """
 
     mailboxes: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=320)], ...], Meta(min_length=1, max_length=MOST_ASKED)
     ]
-    start: str = field(name="from")
-    end: str = field(name="to")
+    start: Zoned = field(name="from")
+    end: Zoned = field(name="to")
+    interval: Minutes | None = None
 
 
 class FreeBusyError(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,17 +105,43 @@ class FreeBusy(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
     mailbox: str
     busy: tuple[BusyBlock, ...] | None = None
     error: FreeBusyError | None = None
+    availability_view: View | None = None
+    working_hours: WeeklyHours | None = None
     time_zone: str | None = None
     as_of: Moment | None = None
     version: Version | None = None
 
 
-class FreeBusyAnswer(PublicMessage, frozen=True, kw_only=True):
+class FreeBusyAnswer(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):
     """One answer for each mailbox, in the order asked."""
 
     start: Moment = field(name="from")
     end: Moment = field(name="to")
+    interval: Minutes | None = None
     mailboxes: tuple[FreeBusy, ...]
+
+
+class FeedMade(PublicMessage, frozen=True, kw_only=True):
+    """A new feed. `path` is its secret address on this server: whoever knows it reads it, and it is not shown again."""
+
+    feed: FeedId
+    mailbox_id: MailboxId
+    created_at: Moment
+    path: Annotated[str, Meta(examples=["/v1/calendars/WORDWORDWORDWORDWORDWORDWORDWORDWORDWORDWOR.ics"])]
+
+
+class FeedEntry(PublicMessage, frozen=True, kw_only=True):
+    """A feed that was made; its address cannot be shown again."""
+
+    feed: FeedId
+    mailbox_id: MailboxId
+    created_at: Moment
+
+
+class Feeds(PublicMessage, frozen=True, kw_only=True):
+    """A consumer's feeds of one org, oldest first."""
+
+    feeds: tuple[FeedEntry, ...]
 
 
 class Enumeration(PublicMessage, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
 
 from services.publisher.moments import instant
 from services.publisher.problems import Problem
@@ -13,7 +12,7 @@ from shared.contracts.policy import MOST_DAYS
 from shared.contracts.values import DAY, Instant, Window
 
 LARGEST_BODY = 1 << 20
-B = TypeVar("B", bound=Struct)
+B = TypeVar("B")
 
 
 def parameters(request: web.Request, allowed: Collection[str]) -> dict[str, str]:
@@ -39,12 +38,15 @@ def moment_of(field: str, text: str) -> Instant:
         raise invalid(field, "An RFC 3339 date-time with its offset is needed: 2026-03-01T09:00:00Z.") from None
 
 
-def span_of(start: Instant, end: Instant, *, most_days: int = MOST_DAYS) -> Window:
-    """Return [start, end). Raises Problem 422 where it holds no time or too much."""
+def span_of(
+    start: Instant, end: Instant, *, most_days: int = MOST_DAYS, names: tuple[str, str] = ("from", "to")
+) -> Window:
+    """Return [start, end). Raises Problem 422 where it holds no time or too much; `names` are the fields they bear."""
+    first, last = names
     if end <= start:
-        raise invalid("to", "It must lie after `from`.")
+        raise invalid(last, f"It must lie after `{first}`.")
     if end - start > most_days * DAY:
-        raise invalid("to", f"It may lie at most {most_days} days after `from`.")
+        raise invalid(last, f"It may lie at most {most_days} days after `{first}`.")
     return Window(start, end)
 
 
@@ -57,9 +59,18 @@ def number(field: str, text: str, *, least: int, most: int) -> int:
 
 async def body_of(request: web.Request, kind: type[B]) -> B:
     """Return the JSON body as a closed value. Raises Problem 400, 415 or 422; aiohttp raises 413 beyond 1 MiB."""
+    return decoded(await body(request), kind)
+
+
+async def body(request: web.Request) -> bytes:
+    """Return the body as it came. Raises Problem 415 where it does not say that it is JSON."""
     if request.content_type != "application/json":
         raise Problem(415, "not_json", title="The body must be application/json")
-    raw = await request.read()
+    return await request.read()
+
+
+def decoded(raw: bytes, kind: type[B]) -> B:
+    """Return JSON as a value of a type. Raises Problem 400 or 422."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:

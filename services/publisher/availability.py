@@ -3,28 +3,35 @@
 It refuses to answer for time that is not covered: that is an error that states the window, never an empty list.
 """
 
-import asyncio
+from aiohttp import hdrs, web
 
-from aiohttp import web
-
-from services.publisher import news
-from services.publisher.access import STORE, Org, org_asked
-from services.publisher.answers import Availability, FreeBusy, FreeBusyAnswer, FreeBusyAsked, FreeBusyError
-from services.publisher.asking import body_of, moment_of, parameters, span_of
+from services.publisher import calendars, news
+from services.publisher.access import STORE, Org, org_asked, org_asked_anew
+from services.publisher.answers import (
+    Availability,
+    FreeBusy,
+    FreeBusyAnswer,
+    FreeBusyAsked,
+    FreeBusyError,
+)
+from services.publisher.asking import body_of, invalid, moment_of, number, parameters, span_of
 from services.publisher.moments import moment
+from services.publisher.negotiation import preferred
 from services.publisher.operations import Operation, Parameter
 from services.publisher.problems import Problem
-from services.publisher.published import NOT_READ_YET, Shown, published
+from services.publisher.published import NOT_READ_YET, Shown, in_turn, kept_name, published
 from services.publisher.reply import reply
 from services.publisher.timeline import Timeline
+from services.publisher.views import availability_view, slots
 from shared.contracts.public import Span
 from shared.contracts.values import Coverage, Window
 from shared.store import Store
 
 MOST_DAYS_AT_ONCE = 62
-_AT_ONCE = 50  # mailboxes read and sliced before other requests have their turn
+MOST_DIGITS = 4_000_000  # of all views of one answer
+_JSON = "application/json"
 _STATUS = {"mailbox_unknown": 404, "availability_unknown": 409, "outside_window": 422}
-_TITLES = {
+TITLES = {
     "mailbox_unknown": "There is no such mailbox",
     "availability_unknown": "It is not known when this mailbox is busy",
     "outside_window": "The time asked for is not covered",
@@ -34,27 +41,37 @@ _TITLES = {
 async def availability(request: web.Request) -> web.Response:
     """GET /v1/orgs/{org}/mailboxes/{address}/availability: the whole window, or [from, to) within it."""
     org = await org_asked(request)
-    asked = parameters(request, {"from", "to"})
+    kind = _kind(request)
+    asked = parameters(request, {"from", "to", "interval"})
     start, end = (moment_of(name, asked[name]) if name in asked else None for name in ("from", "to"))
-    name = _name(request.match_info["address"])
-    shown = (await published(request.app[STORE], org, [name])).get(name)
-    timeline = _known(shown)
+    interval = number("interval", asked["interval"], least=5, most=1440) if "interval" in asked else None
+    shown = await known_to(request.app[STORE], org, request.match_info["address"])
+    timeline = shown.known
     window = timeline.window
     span = span_of(window.start if start is None else start, window.end if end is None else end)
     if (refusal := refused(shown, span)) is not None:
-        raise _problem(refusal)
-    return reply(_whole(timeline, span, position=shown.position if shown else 0))
+        raise problem_of(refusal)
+    digits_within(1, span, interval)
+    if kind == calendars.MEDIA_TYPE:
+        return web.Response(body=calendars.free_busy(timeline, span), content_type=kind, charset="utf-8")
+    return reply(_whole(timeline, span, interval, position=shown.position))
 
 
 async def free_busy(request: web.Request) -> web.Response:
     """POST /v1/orgs/{org}/free-busy: one answer for each mailbox asked about, in that order."""
     await org_asked(request)  # of nobody else a body is read
     asked = await body_of(request, FreeBusyAsked)
-    org = await org_asked(request)  # a body may be long in coming, and the policy stricter by now
+    org = await org_asked_anew(request)  # a body may be long in coming: token, scope and policy may be others by now
     start, end = moment_of("from", asked.start), moment_of("to", asked.end)
     span = span_of(start, end, most_days=MOST_DAYS_AT_ONCE)
-    answers = await _answers(request.app[STORE], org, asked.mailboxes, span)
-    return reply(FreeBusyAnswer(start=moment(span.start), end=moment(span.end), mailboxes=answers))
+    digits_within(len(asked.mailboxes), span, asked.interval)
+    found = in_turn(request.app[STORE], org, asked.mailboxes)
+    answers = [_one(name, shown, span, asked.interval) async for name, shown in found]
+    return reply(
+        FreeBusyAnswer(
+            start=moment(span.start), end=moment(span.end), interval=asked.interval, mailboxes=tuple(answers)
+        )
+    )
 
 
 def refused(shown: Shown | None, span: Window | None) -> FreeBusyError | None:
@@ -71,26 +88,41 @@ def refused(shown: Shown | None, span: Window | None) -> FreeBusyError | None:
     return None
 
 
-def _known(shown: Shown | None) -> Timeline:
-    refusal = refused(shown, None)
-    if refusal is not None:
-        raise _problem(refusal)
+async def known_to(store: Store, org: Org, name: str) -> Shown:
+    """Return what is published of a mailbox whose availability is known. Raises Problem where it is not."""
+    shown = (await published(store, org, [kept_name(name)])).get(kept_name(name))
+    if (refusal := refused(shown, None)) is not None:
+        raise problem_of(refusal)
     assert shown is not None
-    assert shown.timeline is not None
-    return shown.timeline
+    return shown
 
 
-def _problem(refusal: FreeBusyError) -> Problem:
+def problem_of(refusal: FreeBusyError) -> Problem:
+    """Return the problem that says why one mailbox has no answer."""
     return Problem(
         _STATUS[refusal.code],
         refusal.code,
-        title=_TITLES[refusal.code],
+        title=TITLES[refusal.code],
         reason=refusal.reason or "",
         window=refusal.window,
     )
 
 
-def _whole(timeline: Timeline, span: Window, *, position: int) -> Availability:
+def digits_within(mailboxes: int, span: Window, interval: int | None) -> None:
+    """Refuse an answer with too many digits. Raises Problem 422."""
+    if interval is not None and mailboxes * slots(span, interval) > MOST_DIGITS:
+        raise invalid("interval", f"The views of one answer have at most {MOST_DIGITS} digits.")
+
+
+def _kind(request: web.Request) -> str:
+    offers = (_JSON, calendars.MEDIA_TYPE)
+    kind = preferred(",".join(request.headers.getall(hdrs.ACCEPT, ())), offers)
+    if kind is None:
+        raise Problem(406, "not_acceptable", title=f"There is {' and '.join(offers)}")
+    return kind
+
+
+def _whole(timeline: Timeline, span: Window, interval: int | None, *, position: int) -> Availability:
     return Availability(
         org_id=timeline.org_id,
         mailbox_id=timeline.mailbox_id,
@@ -105,37 +137,27 @@ def _whole(timeline: Timeline, span: Window, *, position: int) -> Availability:
         end=moment(span.end),
         busy=news.busy(timeline.blocks, span),
         events=news.events(timeline.events, span),
+        interval=interval,
+        availability_view=None if interval is None else availability_view(timeline.blocks, span, interval),
+        working_hours=news.weekly(timeline.working_hours),
         position=position,
     )
 
 
-async def _answers(store: Store, org: Org, asked: tuple[str, ...], span: Window) -> tuple[FreeBusy, ...]:
-    answers: list[FreeBusy] = []
-    for start in range(0, len(asked), _AT_ONCE):
-        names = asked[start : start + _AT_ONCE]
-        found = await published(store, org, [_name(name) for name in names])
-        answers += [_one(name, found.get(_name(name)), span) for name in names]
-        await asyncio.sleep(0)
-    return tuple(answers)
-
-
-def _one(name: str, shown: Shown | None, span: Window) -> FreeBusy:
+def _one(name: str, shown: Shown | None, span: Window, interval: int | None) -> FreeBusy:
     refusal = refused(shown, span)
-    if refusal is not None or shown is None or shown.timeline is None:
+    if refusal is not None or shown is None:
         return FreeBusy(mailbox=name, error=refusal)
-    timeline = shown.timeline
+    timeline = shown.known
     return FreeBusy(
         mailbox=name,
         busy=news.busy(timeline.blocks, span),
+        availability_view=None if interval is None else availability_view(timeline.blocks, span, interval),
+        working_hours=news.weekly(timeline.working_hours),
         time_zone=timeline.time_zone,
         as_of=moment(timeline.as_of),
         version=timeline.version,
     )
-
-
-def _name(text: str) -> str:
-    """Return a mailbox's name as it is kept: addresses in lower case, ids as they are."""
-    return text.lower() if "@" in text else text
 
 
 _MOMENT = {"type": "string", "format": "date-time"}
@@ -151,8 +173,14 @@ OPERATIONS = (
         query=(
             Parameter(name="from", description="Begin, RFC 3339; the window's unless told.", schema=_MOMENT),
             Parameter(name="to", description="End, RFC 3339; the window's unless told.", schema=_MOMENT),
+            Parameter(
+                name="interval",
+                description="Minutes of a slot of `availability_view`; without it there is none.",
+                schema={"type": "integer", "minimum": 5, "maximum": 1440},
+            ),
         ),
-        problems=(404, 409),
+        media={calendars.MEDIA_TYPE: "The same busy time as one VFREEBUSY (RFC 5545), without details."},
+        problems=(404, 406, 409),
     ),
     Operation(
         name="freeBusy",

@@ -4,7 +4,8 @@ What the org's present policy may forbid is not answered: details that an older 
 one older than `shown_from` did.
 """
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from shared.tables import mailboxes, timelines, updates
 NOT_READ_YET = "not_read_yet"
 POLICY_CHANGED = "policy_changed"
 _GONE = sorted(bucket.value for bucket in GONE)
+_AT_ONCE = 50  # mailboxes read and worked on before other requests have their turn
 
 
 class Shown(Struct, frozen=True):
@@ -33,14 +35,36 @@ class Shown(Struct, frozen=True):
     position: int = 0
     reason: str = NOT_READ_YET
 
+    @property
+    def known(self) -> Timeline:
+        """Return the timeline of a mailbox that was found to be known."""
+        assert self.timeline is not None
+        return self.timeline
+
 
 async def published(store: Store, org: Org, names: Sequence[str]) -> dict[str, Shown]:
     """Return what is published of those of the mailboxes named, by address or by id, that the org has."""
+    names = [name for name in names if "\0" not in name]  # no name has it, and PostgreSQL takes no text that does
     async with reached(), store.read() as connection:
         found = await _by_name(connection, org, names)
         if missing := [name for name in names if name not in found]:
             found |= await _not_published(connection, org, missing)
     return found
+
+
+async def in_turn(store: Store, org: Org, asked: Sequence[str]) -> AsyncIterator[tuple[str, Shown | None]]:
+    """Yield what is published of each mailbox asked about, None where there is none such, in the order asked."""
+    for start in range(0, len(asked), _AT_ONCE):
+        names = asked[start : start + _AT_ONCE]
+        found = await published(store, org, [kept_name(name) for name in names])
+        for name in names:
+            yield name, found.get(kept_name(name))
+        await asyncio.sleep(0)
+
+
+def kept_name(text: str) -> str:
+    """Return a mailbox's name as it is kept: addresses in lower case, ids as they are."""
+    return text.lower() if "@" in text else text
 
 
 async def _by_name(connection: AsyncConnection, org: Org, names: Collection[str]) -> dict[str, Shown]:
@@ -49,7 +73,7 @@ async def _by_name(connection: AsyncConnection, org: Org, names: Collection[str]
     query = select(timelines, last.label("position")).where(_named(timelines, org, names)).order_by(timelines.c.as_of)
     found: dict[str, Shown] = {}
     for row in (await connection.execute(query)).mappings():
-        shown = Shown(_allowed(from_row(dict(row)), org), row["position"] or 0, POLICY_CHANGED)
+        shown = Shown(allowed(from_row(dict(row)), org), row["position"] or 0, POLICY_CHANGED)
         found |= {row["mailbox_id"]: shown, row["address"]: shown}  # of two with one address the latest read counts
     return found
 
@@ -76,7 +100,7 @@ def _named(table: Table, org: Org, names: Collection[str]) -> ColumnElement[bool
     )
 
 
-def _allowed(timeline: Timeline, org: Org) -> Timeline | None:
+def allowed(timeline: Timeline, org: Org) -> Timeline | None:
     """Return what may be shown of a timeline, None for nothing: a stricter policy came, and no reading since."""
     if timeline.generation < org.shown_from:
         return None

@@ -17,13 +17,14 @@ from shared.connections import generations
 from shared.contracts.values import Instant
 from shared.reach import reached
 from shared.store import Store
-from shared.tables import purges, timelines, updates
+from shared.tables import feeds, purges, timelines, updates
 
 _KEY = ("org_id", "mailbox_id")
 _OF_MAILBOX = (updates.c.org_id == bindparam("k_org"), updates.c.mailbox_id == bindparam("k_mailbox"))
 _CHANGES = delete(updates).where(*_OF_MAILBOX, updates.c.type == UPDATED)  # a removal stays: consumers must hear of it
 _OLDER = _CHANGES.where(updates.c.generation < bindparam("k_generation"))
 _EVERYTHING = delete(updates).where(*_OF_MAILBOX)
+_FEEDS = delete(feeds).where(feeds.c.org_id == bindparam("k_org"), feeds.c.mailbox_id == bindparam("k_mailbox"))
 
 
 async def publish(store: Store, found: Sequence[Found], *, now: Instant) -> tuple[Outcome, ...]:
@@ -73,15 +74,16 @@ async def _forget(connection: AsyncConnection, planned: Plan, held: dict[Key, Ti
     """Delete what was told before and must not be told any more, nor kept.
 
     Of a mailbox that left a late consumer hears only that; of an erased one no earlier removal stays either, for it
-    names the address. One that was renamed is told whole anew, so nothing under its old address stays. What an older
-    generation told the policy may forbid now.
+    names the address. Its feeds go, too. One that was renamed is told whole anew, so nothing under its old address
+    stays. What an older generation told the policy may forbid now.
     """
-    keys: dict[Delete, list[dict[str, Any]]] = {_EVERYTHING: [], _CHANGES: [], _OLDER: []}
+    keys: dict[Delete, list[dict[str, Any]]] = {_EVERYTHING: [], _CHANGES: [], _OLDER: [], _FEEDS: []}
     for timeline in planned.timelines:
         key = {"k_org": timeline.org_id, "k_mailbox": timeline.mailbox_id}
         old = held.get((timeline.org_id, timeline.mailbox_id))
         if timeline.gone:
             keys[_EVERYTHING if timeline.erased else _CHANGES].append(key)
+            keys[_FEEDS].append(key)
         elif old is not None and old.address != timeline.address:
             keys[_CHANGES].append(key)
         elif old is not None and old.generation < timeline.generation:

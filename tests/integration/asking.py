@@ -10,16 +10,22 @@ import jsonschema
 from aiohttp import ClientResponse, ClientSession, TCPConnector
 from msgspec import Struct
 
+from services.publisher.following import Following
 from services.publisher.web import served
 from shared.health import Health
 from shared.store import Store
 from shared.tables import mailboxes
 
 DOCUMENTED = {
+    "snapshot": "/v1/orgs/{org}/snapshot",
+    "updates": "/v1/updates",
     "mailboxes": "/v1/orgs/{org}/mailboxes",
     "availability": "/v1/orgs/{org}/mailboxes/{address}/availability",
     "free-busy": "/v1/orgs/{org}/free-busy",
     "status": "/v1/orgs/{org}/status",
+    "slots": "/v1/orgs/{org}/slots",
+    "freeBusy": "/v1/orgs/{org}/freeBusy",
+    "getSchedule": "/v1/orgs/{org}/getSchedule",
 }
 
 
@@ -59,7 +65,8 @@ class Asker:
     async def _checked(self, method: str, path: str, response: ClientResponse) -> Answer:
         raw = await response.read()
         body = json.loads(raw)
-        assert response.headers["Cache-Control"] == "no-store"
+        kept = method == "get" and response.status == 200
+        assert response.headers["Cache-Control"] == ("private, no-cache" if kept else "no-store")
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Server"] == "busyline"
         documented = DOCUMENTED.get(path.rstrip("/").rpartition("/")[2])
@@ -71,10 +78,12 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking(store: Store, health: Health | None = None) -> AsyncIterator[Asker]:
+async def asking(
+    store: Store, health: Health | None = None, following: Following | None = None
+) -> AsyncIterator[Asker]:
     """Serve a store over HTTP, and give a consumer without a token."""
     async with (
-        served(store, health or Health(), host="127.0.0.1", port=0) as port,
+        served(store, health or Health(), host="127.0.0.1", port=0, following=following) as port,
         ClientSession(connector=TCPConnector(force_close=True)) as session,
     ):
         url = f"http://127.0.0.1:{port}"
