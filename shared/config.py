@@ -43,6 +43,13 @@ class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     broker_url: Annotated[
         Secret, Meta(description="Where messages pass: amqp://, amqps://, or memory:// for one process.")
     ] = Secret("memory://")
+    broker_admin_url: Annotated[
+        Secret,
+        Meta(
+            description="RabbitMQ's management API, https://user:password@host:15671 or http:// within one machine or"
+            " network: the command line makes consumers' users and queues there; no service needs it.",
+        ),
+    ] = Secret()
     database_url: Annotated[
         Secret, Meta(description="Where state is kept: postgresql://user:password@host/name or sqlite:///file.")
     ] = Secret("sqlite:///var/busyline.db")
@@ -64,7 +71,8 @@ class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Networks (CIDR, separated by commas) that an Exchange server or directory named by an admin"
             " may lie in although they are loopback or link-local, such as 127.0.0.0/8 for a trial; plain http is"
-            " spoken only there.",
+            " spoken only there. A consumer's webhook is delivered to them, too, and to private networks only if they"
+            " are named here.",
         ),
     ] = ""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="How much is logged.")] = "info"

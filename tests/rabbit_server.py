@@ -21,8 +21,13 @@ EPMD_PLACES = ("/usr/bin", "/usr/lib/erlang/bin", "/usr/local/lib/erlang/bin")
 class RabbitServer:
     """One RabbitMQ node with an epmd of its own."""
 
-    def __init__(self, folder: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
-        """Choose ports and write the configuration, `settings` added to it. Raises Unavailable without the programs."""
+    def __init__(
+        self, folder: Path | None = None, settings: Mapping[str, str] | None = None, *, managed: bool = False
+    ) -> None:
+        """Choose ports and write the configuration, `settings` added to it. Raises Unavailable without the programs.
+
+        A `managed` node has the management API, which costs memory and seconds.
+        """
         self._program = found("rabbitmq-server", PLACES)
         self._epmd_program = found("epmd", EPMD_PLACES)
         self._folder = of_its_own(folder, "busyline-rabbit-")
@@ -31,7 +36,13 @@ class RabbitServer:
         self._node = f"t{secrets.token_hex(4)}@localhost"
         self._server: Group | None = None
         self._epmd: Group | None = None
+        self.management_port = free_port() if managed else 0
         self._configure(settings or {})
+
+    @property
+    def management_url(self) -> str:
+        """The management API's address, of a node that has it."""
+        return f"http://guest:guest@127.0.0.1:{self.management_port}"
 
     def start(self) -> None:
         """Start the node, unless it runs, and wait until it speaks AMQP."""
@@ -89,10 +100,12 @@ class RabbitServer:
 
     def _configure(self, settings: Mapping[str, str]) -> None:
         written = {"listeners.tcp.1": f"127.0.0.1:{self.port}", "disk_free_limit.absolute": "50MB", **settings}
+        if self.management_port:
+            written |= {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(self.management_port)}
         lines = [f"{name} = {value}\n" for name, value in written.items()]
         (self._folder / "rabbitmq.conf").write_text("".join(lines))
         (self._folder / "env.conf").write_text("")
-        (self._folder / "plugins").write_text("[].\n")
+        (self._folder / "plugins").write_text("[rabbitmq_management].\n" if self.management_port else "[].\n")
         cookie = self._folder / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)
@@ -126,7 +139,7 @@ class RabbitServer:
     def _answers(self) -> bool:
         if self._server is not None and not self._server.alive:
             raise RuntimeError("RabbitMQ ended while starting")
-        return speaks_amqp(self.port)
+        return speaks_amqp(self.port) and (not self.management_port or listens(self.management_port))
 
 
 def empty(url: str, queues: list[str]) -> None:

@@ -1,18 +1,17 @@
-"""Connecting an organisation, admitting consumers, rotating keys: what changes who may read what."""
+"""Connecting an organisation, rotating keys: what changes what we may read."""
 
 import asyncio
 
 import click
 import msgspec
 
-from deploy.command.actors import actor_option, ready, record
+from deploy.command.actors import actor_option, record
 from deploy.command.context import console, deployment, opened_store
 from deploy.command.exchange_options import exchange_connection, exchange_credential, exchange_options, is_exchange
 from deploy.command.failures import OVERTAKEN, Wrong
 from deploy.command.policies import policy, policy_options
 from deploy.command.secret_files import app, app_options
 from services.authorizer import orgs
-from services.publisher import consumers as admitted
 from shared import clock, clouds
 from shared.contracts.messages import GraphConnection
 from shared.contracts.policy import Policy, Scope
@@ -127,65 +126,6 @@ async def _outcome(store: Store, org_id: str) -> None:
 
 
 @click.group()
-def consumers() -> None:
-    """Admit downstream applications to the HTTP API."""
-
-
-@consumers.command("add")
-@click.argument("name")
-@click.option("--org", "org_ids", multiple=True, help="An org it may see; repeatable.")
-@click.option("--all", "all_orgs", is_flag=True, help="It may see every org.")
-@actor_option
-def add(name: str, org_ids: tuple[str, ...], *, all_orgs: bool, actor: str) -> None:
-    """Admit NAME and print its bearer token, this once."""
-    if bool(org_ids) == all_orgs:
-        raise Wrong("give --org (once or more) or --all")
-
-    async def work() -> str:
-        async with opened_store() as store:
-            token = await admitted.add(store, name, ["*"] if all_orgs else list(org_ids), now=clock.now())
-            details: dict[str, str | int] = {"consumer": name, "orgs": len(org_ids), "every_org": all_orgs}
-            try:
-                await record(store, "consumer.added", actor=actor, details=details)
-            except BaseException:
-                await admitted.remove(store, name)  # nobody is let in without a word in the audit log
-                raise
-            return token
-
-    click.echo(asyncio.run(work()))
-
-
-@consumers.command("list")
-def list_() -> None:
-    """List the consumers and the orgs each may see."""
-
-    async def work() -> None:
-        async with opened_store() as store:
-            for consumer in await admitted.listed(store):
-                click.echo(msgspec.json.encode(consumer).decode())
-
-    asyncio.run(work())
-
-
-@consumers.command("remove")
-@click.argument("name")
-@actor_option
-def remove(name: str, *, actor: str) -> None:
-    """Forget NAME: its token is refused from now on."""
-
-    async def work() -> bool:
-        async with opened_store() as store:
-            await ready(store)
-            found = await admitted.remove(store, name)
-            if found:
-                await record(store, "consumer.removed", actor=actor, details={"consumer": name})
-            return found
-
-    if not asyncio.run(work()):
-        raise click.ClickException("there is no consumer of that name")
-
-
-@click.group()
 def keys() -> None:
     """Care for the keys that seal credentials."""
 
@@ -193,7 +133,10 @@ def keys() -> None:
 @keys.command("rotate")
 @actor_option
 def rotate(*, actor: str) -> None:
-    """Put a fresh key first in the key file and seal every credential again under it."""
+    """Put a fresh key first in the key file and seal every credential again under it.
+
+    Webhooks' secrets under the same file are sealed again by the publisher, within ten minutes while it runs.
+    """
     ready = deployment()
 
     async def work() -> int:
@@ -205,5 +148,6 @@ def rotate(*, actor: str) -> None:
 
     click.echo(
         f"{asyncio.run(work())} credentials sealed under the new key, which running services take up by themselves; "
-        "the old lines of the key file are no longer needed"
+        "the old lines of the key file are no longer needed, except for webhooks' secrets: a publisher seals them anew "
+        "within ten minutes"
     )

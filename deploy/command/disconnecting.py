@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from deploy.command import receipts, witness
+from deploy.command import admitting, receipts, witness
 from deploy.command.actors import actor_option, org_argument, yes_option
 from deploy.command.context import console, opened_store
 from deploy.command.receipts import Printed
@@ -76,6 +76,7 @@ async def _disconnect(org: str, *, actor: str, yes: bool, listed: Path | None, w
         ended = await _followed(store, org, clock.now() + wait)
         # the authorizer may not compact what it does not own; whoever runs this command may
         compacted = ended is not None and (bool(ended.counts.get("compacted")) or await store.compact())
+        await admitting.departed(store)
     if ended is None:
         raise click.ClickException(
             f"not finished after {wait} s. Nothing of {org} is shown any more, and the deletion goes on by itself "

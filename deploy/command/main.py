@@ -12,6 +12,7 @@ from deploy.command import (
     boxes,
     changing,
     connecting,
+    consumers,
     demonstration,
     disconnecting,
     erasing,
@@ -24,6 +25,7 @@ from deploy.command import (
     testing_connection,
     trying,
     verifying,
+    webhooks,
 )
 from deploy.command.context import console, deployment
 from deploy.command.everything import SETTINGS, prepare
@@ -43,6 +45,7 @@ def main() -> None:
     Connect:       busyline connect ORG --tenant TENANT --client-id ID --client-secret-file FILE
                    busyline test-connection --ews ..., busyline connect ORG --ews ...
     Setup page:    busyline app set --client-id ID ..., busyline setup-link ORG --actor WHO
+    Let read:      busyline consumers add NAME --org ORG --amqp
     Look:          busyline status, busyline mailboxes ORG, busyline watch, busyline dead-letters list
     Change:        busyline policy set ORG ..., busyline resync ORG
     Leave:         busyline disconnect ORG, busyline receipt ORG, busyline verify-purge ORG
@@ -117,7 +120,8 @@ for _command in (
     auditing.audit,
     setup_link.setup_link,
     app.app_,
-    connecting.consumers,
+    consumers.consumers,
+    webhooks.webhooks,
     connecting.keys,
     looking.status,
     looking.watch,

@@ -3,6 +3,7 @@
 It tells places and numbers, never what was found there, and changes nothing: messages looked at go back to their queue.
 """
 
+import json
 import mmap
 import sqlite3
 import tempfile
@@ -96,6 +97,11 @@ def may_name_org(table: str, row: Row, org_id: str) -> bool:
             return row["chain"] in (org_id, DEPLOYMENT)  # a consumer may be called like the org
         case "updates":
             return bool(row["org_id"] == org_id and row["type"] == _REMOVED)
+        case "consumers":  # at which position of the log each is told that it left
+            return org_id in json.loads(row["departed"]) and org_id not in json.loads(row["orgs"])
+        case "webhooks" | "webhook_waits":  # until each has delivered that it left
+            named = json.loads(row["orgs"]) if table == "webhooks" else [row["org_id"]]
+            return org_id in named and not row.get("mailbox_id")
         case _:
             return False
 
@@ -187,6 +193,9 @@ def _take_out(copy: Path, org_id: str) -> None:
         connection.execute("DELETE FROM sessions WHERE org_id = ?", (org_id,))
         connection.execute("DELETE FROM audit WHERE chain IN (?, ?)", (org_id, DEPLOYMENT))
         connection.execute("DELETE FROM updates WHERE org_id = ? AND type = ?", (org_id, _REMOVED))
+        connection.execute("DELETE FROM webhook_waits WHERE org_id = ? AND mailbox_id = ''", (org_id,))
+        connection.execute("UPDATE webhooks SET orgs = '[]' WHERE instr(orgs, ?)", (f'"{org_id}"',))
+        connection.execute("UPDATE consumers SET departed = '{}' WHERE instr(departed, ?)", (f'"{org_id}"',))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -8,14 +8,14 @@ from services.authorizer import leaving
 from services.authorizer.purging import Purge
 from services.authorizer.receipts import Printed, printed
 from shared.store import Store
-from shared.tables import enumerations, mailboxes, orgs, policies, streams, subscriptions, timelines, updates
+from shared.tables import enumerations, feeds, mailboxes, orgs, policies, streams, subscriptions, timelines, updates
 
 __all__ = ["Printed", "held", "latest", "printed"]
 
 _HELD: Final = {
     "authorizer": (orgs, policies),
     "fetcher": (mailboxes, subscriptions, enumerations, streams),
-    "publisher": (timelines, updates),
+    "publisher": (timelines, updates, feeds),
 }
 
 

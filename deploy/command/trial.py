@@ -104,7 +104,7 @@ async def trial(options: TrialOptions) -> AsyncIterator[Trial]:
         rim = Rim(broker=broker, store=store, stop=asyncio.Event(), health=Health())
         org_id = f"trial-{secrets.token_hex(4)}"
         await _forget_former(store, sandbox.tenant_id)
-        token = await consumers.add(store, org_id, [org_id], now=clock.now())
+        token = await consumers.add(store, _reader(org_id), [org_id], now=clock.now())
         try:
             async with asyncio.TaskGroup() as group:
                 services = group.create_task(run_everything(ready, settings, rim))
@@ -211,7 +211,13 @@ async def _forget(store: Store, org_id: str) -> None:
             if "org_id" in table.c:
                 await connection.execute(delete(table).where(table.c.org_id == org_id))
         await connection.execute(delete(tables.credentials).where(tables.credentials.c.credential_id == org_id))
-        await connection.execute(delete(tables.consumers).where(tables.consumers.c.name == org_id))
+        await connection.execute(delete(tables.consumers).where(tables.consumers.c.name == _reader(org_id)))
+        await connection.execute(delete(tables.accesses).where(tables.accesses.c.consumer == _reader(org_id)))
+
+
+def _reader(org_id: str) -> str:
+    """Return the name of the trial's consumer; it does not name the org, of which nothing must stay."""
+    return f"reader-{org_id.removeprefix('trial-')}"
 
 
 async def _forget_former(store: Store, tenant_id: str) -> None:

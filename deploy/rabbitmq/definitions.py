@@ -20,7 +20,13 @@ VHOST = "busyline"
 DEFAULT_EXCHANGE = "amq.default"  # the name RabbitMQ checks rights on when a message is sent to a queue by its name
 NOTHING = "^$"
 DAY_MS = 86_400_000
-CONSUMER = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
+CONSUMER = re.compile(r"[a-z][a-z0-9-]{0,39}")
+ADMISSION = "admission"  # the user of BUSYLINE_BROKER_ADMIN_URL, which makes consumers' users and queues
+_ITS_RIGHTS = {
+    "configure": r"^consumer\..*$",
+    "write": r"^consumer\..*$",
+    "read": rf"^({re.escape(topology.AVAILABILITY)}|consumer\..*)$",
+}
 
 
 class Rights(Struct, frozen=True, kw_only=True):
@@ -100,7 +106,7 @@ class Consumer(Struct, frozen=True, kw_only=True):
 
 
 def document(passwords: Mapping[str, str], consumers: Iterable[Consumer] = ()) -> bytes:
-    """Return the definitions file as JSON, with a user for each password (keys of USERS) and each consumer.
+    """Return the definitions file as JSON, with a user for each password (keys of USERS, ADMISSION) and each consumer.
 
     Without passwords it holds no users. Raises ValueError for a user that is not known, or a password that is empty.
     """
@@ -108,6 +114,10 @@ def document(passwords: Mapping[str, str], consumers: Iterable[Consumer] = ()) -
     permissions: list[dict[str, Any]] = []
     topics: list[dict[str, Any]] = []
     for name, password in sorted(passwords.items()):
+        if name == ADMISSION:
+            users.append(_user(name, password, "administrator"))  # RabbitMQ lets nobody else make users
+            permissions.append(_permission(name, **_ITS_RIGHTS))
+            continue
         if name not in USERS:
             raise ValueError(f"no broker user is called {name}; there are {', '.join(USERS)}")
         users.append(_user(name, password))
@@ -157,7 +167,7 @@ def _topics(user: str, rights: Rights) -> list[dict[str, Any]]:
 
 def consumer_user(consumer: Consumer) -> str:
     """Return a consumer's user name. Raises ValueError for a name that could not be one word of a queue's name."""
-    if not CONSUMER.match(consumer.name):
+    if not CONSUMER.fullmatch(consumer.name):
         raise ValueError("a consumer's name is 1 to 40 lower-case letters, digits and -, beginning with a letter")
     return f"consumer-{consumer.name}"
 
@@ -173,7 +183,7 @@ def consumer_keys(consumer: Consumer) -> str:
     """Return the expression that its binding keys must match: they name one of its orgs. Raises ValueError."""
     if consumer.orgs == ("*",):
         return "^.*$"
-    if not consumer.orgs or not all(ORG_ID.match(org) for org in consumer.orgs):
+    if not consumer.orgs or not all(ORG_ID.fullmatch(org) for org in consumer.orgs):
         raise ValueError("a consumer has one org or more, each 1 to 64 letters, digits, - or _, or the one word *")
     return rf"^({'|'.join(map(re.escape, consumer.orgs))})\."
 
@@ -181,14 +191,14 @@ def consumer_keys(consumer: Consumer) -> str:
 # -- rows of the file ---------------------------------------------------------------------------------------------
 
 
-def _user(name: str, password: str) -> dict[str, Any]:
+def _user(name: str, password: str, *tags: str) -> dict[str, Any]:
     if not password:
         raise ValueError(f"the password of {name} is empty")
     return {
         "name": name,
         "password_hash": hashed(name, password),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
-        "tags": [],
+        "tags": list(tags),
         "limits": {},
     }
 

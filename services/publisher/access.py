@@ -16,6 +16,8 @@ from shared.store import Store
 from shared.tables import orgs
 
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
+KNOWN = web.RequestKey("known", Known)  # who asks, as the gate found it
+COUNTED = web.RequestKey("counted", tuple[str, str])  # whose access it is, about which org, where no token says so
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -36,7 +38,18 @@ async def org_asked(request: web.Request) -> Org:
 
     Raises Problem: 401 without a good token, 404 for an org absent or outside the token's scope.
     """
-    known = await bearer(request)
+    return await _org_for(request, await bearer(request))
+
+
+async def org_asked_anew(request: web.Request) -> Org:
+    """Return the same, token and org as they stand now: for whoever let time pass, for a body is slow to come at will.
+
+    Raises Problem: 401 and 404.
+    """
+    return await _org_for(request, await bearer_anew(request))
+
+
+async def _org_for(request: web.Request, known: Known) -> Org:
     org_id = request.match_info["org"]
     async with reached():
         askable = known.may_ask(org_id) and ORG_ID.fullmatch(org_id)
@@ -47,9 +60,15 @@ async def org_asked(request: web.Request) -> Org:
 
 
 async def bearer(request: web.Request) -> Known:
-    """Return who asks, as its row stands now. Raises Problem 401 without a good token."""
+    """Return who asks, as its row stood when the request came. Raises Problem 401 without a good token."""
+    found = request.get(KNOWN)
+    return await bearer_anew(request) if found is None else found
+
+
+async def bearer_anew(request: web.Request) -> Known:
+    """Return who asks, as its row stands now: for whoever let time pass. Raises Problem 401 without a good token."""
     async with reached():
-        known = await bearer_of(request.app[STORE], _token(request))
+        known = await bearer_of(request.app[STORE], token_of(request))
     if known is None:
         raise Problem(401, "unauthorized", title="A valid bearer token is needed", headers=CHALLENGE)
     return known
@@ -60,7 +79,8 @@ def org_unknown() -> Problem:
     return Problem(404, "org_unknown", title="There is no such org")
 
 
-def _token(request: web.Request) -> str:
+def token_of(request: web.Request) -> str:
+    """Return the bearer token a request brings, or an empty string."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 

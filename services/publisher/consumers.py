@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shared.contracts.values import ORG_ID, Instant
 from shared.errors import Reject
 from shared.store import Store
-from shared.tables import consumers
+from shared.tables import consumers, deliveries, feeds, webhook_waits, webhooks
 
 EVERY_ORG = "*"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -52,10 +52,7 @@ async def add(store: Store, name: str, orgs: Sequence[str], *, now: Instant) -> 
 
     Raises Reject: `consumer_name_invalid`, `orgs_invalid`, `consumer_exists`.
     """
-    if not _NAME.fullmatch(name):
-        raise Reject("consumer_name_invalid")
-    if not orgs or not all(org_id == EVERY_ORG or ORG_ID.fullmatch(org_id) for org_id in orgs):
-        raise Reject("orgs_invalid")
+    check(name, orgs)
     token = f"busyline_{secrets.token_urlsafe(32)}"
     row = {"name": name, "token_hash": _hash(token), "orgs": json.dumps(sorted(set(orgs))), "created_at": now}
     try:
@@ -66,10 +63,42 @@ async def add(store: Store, name: str, orgs: Sequence[str], *, now: Instant) -> 
     return token
 
 
-async def remove(store: Store, name: str) -> bool:
-    """Remove a consumer, whose token is void at once; False where there is none of that name."""
+def check(name: str, orgs: Sequence[str]) -> None:
+    """Return where a consumer may be called so and see these orgs. Raises Reject."""
+    if not _NAME.fullmatch(name):
+        raise Reject("consumer_name_invalid")
+    if not orgs or not all(org_id == EVERY_ORG or ORG_ID.fullmatch(org_id) for org_id in orgs):
+        raise Reject("orgs_invalid")
+
+
+async def rescope(store: Store, name: str, orgs: Sequence[str]) -> Known | None:
+    """Give a consumer another scope, in force at once, and return it as it was; None where there is none of that name.
+
+    Raises Reject("orgs_invalid").
+    """
+    check(name, orgs)
+    query = select(consumers).where(consumers.c.name == name).with_for_update()  # an org may be leaving just now
     async with store.write() as connection:
-        return (await connection.execute(delete(consumers).where(consumers.c.name == name))).rowcount > 0
+        row = (await connection.execute(query)).one_or_none()
+        if row is not None:
+            changed = update(consumers).where(consumers.c.name == name)
+            await connection.execute(changed.values(orgs=json.dumps(sorted(set(orgs)))))
+    return None if row is None else _known(row)
+
+
+async def remove(store: Store, name: str) -> bool:
+    """Remove a consumer, whose token is void at once, with its webhooks and feeds; False where there is none so named.
+
+    Whoever bears its name one day must find nothing of it.
+    """
+    its_webhooks = select(webhooks.c.webhook_id).where(webhooks.c.consumer == name)
+    async with store.write() as connection:  # the consumer first: who makes a feed for it holds its row meanwhile
+        found = (await connection.execute(delete(consumers).where(consumers.c.name == name))).rowcount > 0
+        for table in (webhook_waits, deliveries):
+            await connection.execute(delete(table).where(table.c.webhook_id.in_(its_webhooks)))
+        for table in (webhooks, feeds):
+            await connection.execute(delete(table).where(table.c.consumer == name))
+        return found
 
 
 async def listed(store: Store) -> list[Known]:

@@ -15,7 +15,7 @@ from shared.contracts.values import Instant
 from shared.errors import Reject
 from shared.reach import reached
 from shared.store import Store
-from shared.tables import consumers, orgs, timelines, updates
+from shared.tables import accesses, consumers, feeds, orgs, timelines, updates, webhook_waits
 
 PAGE: Final = 1000  # rows of each table in one transaction; other orgs are published between two
 
@@ -23,7 +23,8 @@ PAGE: Final = 1000  # rows of each table in one transaction; other orgs are publ
 async def depart(store: Store, org_id: str, generation: int, *, now: Instant) -> dict[str, int]:
     """Delete an org up to a generation, page by page, and return how many rows went; again, it finds nothing more.
 
-    The first page also tells consumers and takes the org out of their scopes, unless a newer generation is there.
+    The first page also tells consumers, takes the org out of their scopes and deletes its feeds and how often it was
+    asked about, unless a newer generation is there.
     Raises Reject("org_in_force") where the org was not disconnected, and Retry where the database cannot be reached.
     """
     counts = {"timelines": 0, "updates": 0}
@@ -52,6 +53,10 @@ async def _tell(connection: AsyncConnection, org_id: str, generation: int, *, no
         return
     last = updates.insert().values(told_of_departure(org_id, generation, now=now)).returning(updates.c.position)
     await _narrow_scopes(connection, org_id, (await connection.execute(last)).scalar_one())
+    await connection.execute(delete(feeds).where(feeds.c.org_id == org_id))  # of whoever bears its id next, none shows
+    await connection.execute(delete(accesses).where(accesses.c.org_id == org_id))
+    of_mailboxes = (webhook_waits.c.org_id == org_id, webhook_waits.c.mailbox_id != "")  # their updates are deleted now
+    await connection.execute(delete(webhook_waits).where(*of_mailboxes))
 
 
 async def _narrow_scopes(connection: AsyncConnection, org_id: str, position: int) -> None:

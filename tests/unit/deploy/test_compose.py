@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.rabbitmq.definitions import USERS
+from deploy.rabbitmq.definitions import ADMISSION, USERS
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
@@ -55,7 +55,14 @@ def test_the_fetcher_can_be_scaled() -> None:
 
 def test_every_broker_user_gets_a_password() -> None:
     given = {name.removeprefix("BUSYLINE_BROKER_PASSWORD_").lower() for name in environment("definitions")}
-    assert given == set(USERS)
+    assert given == {*USERS, ADMISSION}
+
+
+def test_the_management_api_is_published_nowhere_and_known_to_the_operator_alone() -> None:
+    assert not [port for port in SERVICES["rabbitmq"]["ports"] if port.endswith("15672")]
+    assert [name for name in SERVICES if "BUSYLINE_BROKER_ADMIN_URL" in environment(name)] == ["operator"]
+    password = environment("definitions")["BUSYLINE_BROKER_PASSWORD_ADMISSION"]
+    assert f"//{ADMISSION}:{password}@" in environment("operator")["BUSYLINE_BROKER_ADMIN_URL"]
 
 
 def test_a_users_password_is_the_one_its_service_logs_in_with() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.rabbitmq.definitions import POLICIES, USERS, VHOST, Consumer, document, hashed
+from deploy.rabbitmq.definitions import ADMISSION, POLICIES, USERS, VHOST, Consumer, document, hashed
 from shared.broker import topology
 
 PASSWORDS = {name: f"secret-of-{name}" for name in USERS}
@@ -104,13 +104,13 @@ def test_a_consumer_of_every_org_is_possible_and_explicit() -> None:
     assert allows(every["topic_permissions"][0]["read"], "any.box")
 
 
-@pytest.mark.parametrize("orgs", [(), ("a.b",), ("acme", "*"), ("#",)])
+@pytest.mark.parametrize("orgs", [(), ("a.b",), ("acme", "*"), ("#",), ("acme\n",)])
 def test_orgs_that_could_widen_a_consumers_rights_are_refused(orgs: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="one org or more"):
         document({}, [Consumer(name="crm", password="secret", orgs=orgs)])
 
 
-@pytest.mark.parametrize("name", ["", "CRM", "a.b", "-a", "a" * 41])
+@pytest.mark.parametrize("name", ["", "CRM", "a.b", "-a", "a" * 41, "crm\n"])
 def test_a_consumers_name_is_one_word(name: str) -> None:
     with pytest.raises(ValueError, match="consumer's name"):
         document({}, [Consumer(name=name, password="secret", orgs=("acme",))])
@@ -124,6 +124,16 @@ def test_a_user_nobody_knows_is_refused_by_name() -> None:
 def test_an_empty_password_is_refused() -> None:
     with pytest.raises(ValueError, match="fetcher is empty"):
         document({"fetcher": ""})
+
+
+def test_the_user_that_admits_consumers_touches_nothing_but_theirs() -> None:
+    page = json.loads(document({ADMISSION: "secret"}))
+    ((user,), (rights,)) = page["users"], page["permissions"]
+    assert (user["tags"], page["topic_permissions"]) == (["administrator"], [])
+    names = {*topology.queue_arguments(), *topology.EXCHANGES}
+    assert not [name for name in names for kind in ("configure", "write") if allows(rights[kind], name)]
+    assert [name for name in names if allows(rights["read"], name)] == [topology.AVAILABILITY]
+    assert all(allows(rights[kind], "consumer.crm.updates") for kind in ("configure", "write", "read"))
 
 
 def test_policies_touch_no_working_queue() -> None:
