@@ -1,7 +1,8 @@
 """Prepares a database and a key file for the services, once: the schema, a role for each service, its password.
 
-`python -m deploy.prepare` reads BUSYLINE_DATABASE_URL (of the database's owner), BUSYLINE_KEYS_FILE, and a password for
-each role from PASSWORD_<SERVICE>. Safe to repeat. It refuses to leave a role without a password and prints none.
+`python -m deploy.prepare` reads BUSYLINE_DATABASE_URL (of the database's owner), BUSYLINE_KEYS_FILE, a file of the
+publisher's own in BUSYLINE_PUBLISHER_KEYS_FILE, and a password for each role from PASSWORD_<SERVICE>. Safe to repeat.
+It refuses to leave a role without a password and prints none.
 """
 
 import asyncio
@@ -18,8 +19,10 @@ import asyncpg
 from sqlalchemy import make_url
 
 from deploy.command.everything import prepare
+from services.publisher.settings import Settings as PublisherSettings
 from shared import config
 from shared.config import Deployment
+from shared.vault import load_vault
 
 ROLES = Path(__file__).parent / "postgres" / "roles.sql"
 SERVICES = ("authorizer", "fetcher", "publisher")  # the normalizer has no database
@@ -35,10 +38,13 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         return 2
     try:
         deployment = config.load(Deployment, environ)
+        webhooks = config.load(PublisherSettings, environ, "publisher").keys_file
     except config.SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     prepare(deployment)
+    if webhooks:
+        load_vault(webhooks, create=True)
     url = deployment.database_url.reveal()
     if url.startswith("postgres"):
         asyncio.run(grant(url, {name: environ[PREFIX + name.upper()] for name in SERVICES}))

@@ -20,7 +20,7 @@ ALLOWED = frozenset(
         "org_id", "generation", "version", "mailbox_hash", "bucket", "stage", "run", "state",
         "count", "charged_account", "charged_mailbox", "number",
         "pages", "status", "position", "address_host", "port", "path",
-        "error_type", "error_places", "signal", "engine", "url_scheme",
+        "error_type", "error_places", "signal", "engine", "url_scheme", "webhook",
     }
 )  # fmt: skip
 

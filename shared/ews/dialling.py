@@ -1,32 +1,22 @@
-"""Decides which addresses a connection that an admin named may go to, and dials those alone.
+"""Edge: dials what an admin named as an Exchange server or directory, at the addresses alone that may be dialled.
 
-It refuses loopback, link-local, metadata and reserved addresses in every disguise, unless an operator allows their
-network: an address that an outsider chooses must not lead into our own machines. Blocking.
+Which those are is `shared.addresses`'s to decide. Blocking.
 """
 
 import socket
 import ssl
 from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Final
 
 from msgspec import Struct
 
+from shared.addresses import IpNetwork, allowed, networks_of, within
 from shared.ews.errors import EwsError
-
-IpAddress = IPv4Address | IPv6Address
-IpNetwork = IPv4Network | IPv6Network
 
 CONNECT: Final = 10.0  # seconds to reach one address
 MOST: Final = 4  # addresses that are tried
-_THIS: Final = IPv4Network("0.0.0.0/8")  # Linux takes it for the machine itself
-_NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
-_METADATA: Final = frozenset(
-    ip_address(printed)
-    for printed in ("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe",
-                    "100.100.100.200", "192.0.0.192", "168.63.129.16")
-)  # fmt: skip
 
 
 def surroundings(ca_file: str, reach_networks: str) -> "Surroundings":
@@ -38,22 +28,7 @@ def surroundings(ca_file: str, reach_networks: str) -> "Surroundings":
         secured(ca_file)
     except OSError:
         raise ValueError("the file of a private CA cannot be read, or holds no certificate") from None
-    printed = (part.strip() for part in reach_networks.split(","))
-    return Surroundings(ca_file=ca_file, networks=tuple(ip_network(part) for part in printed if part))
-
-
-def allowed(address: IpAddress, networks: tuple[IpNetwork, ...]) -> bool:
-    """Say whether an address may be dialled: private ranges may, for Exchange lives there."""
-    if within(address, networks):
-        return True
-    meant = _meant(address)
-    return all(_harmless(one) for one in {_plain(address), meant})
-
-
-def within(address: IpAddress, networks: tuple[IpNetwork, ...]) -> bool:
-    """Say whether an address lies in one of the networks, in its own form or the one it carries."""
-    forms = {_plain(address), _meant(address)}
-    return any(form in network for network in networks for form in forms if form.version == network.version)
+    return Surroundings(ca_file=ca_file, networks=networks_of(reach_networks))
 
 
 def resolve(
@@ -108,36 +83,6 @@ def _secured(ca_file: str) -> ssl.SSLContext:
     if ca_file:
         context.load_verify_locations(ca_file)
     return context
-
-
-def _plain(address: IpAddress) -> IpAddress:
-    """Return an address without the zone of a link-local one."""
-    return IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
-
-
-def _meant(address: IpAddress) -> IpAddress:
-    """Return the IPv4 address that an IPv6 one carries (mapped, 6to4, NAT64, Teredo), else the address itself."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFF_FFFF)
-    if address.teredo is not None:
-        return address.teredo[1]
-    return address.ipv4_mapped or address.sixtofour or _plain(address)
-
-
-def _harmless(address: IpAddress) -> bool:
-    if address in _METADATA or (isinstance(address, IPv4Address) and address in _THIS):
-        return False
-    if isinstance(address, IPv6Address) and (address in _NAT64 or address.ipv4_mapped is not None):
-        return True  # what it carries decides
-    return not (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_unspecified
-        or address.is_reserved
-    )
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
