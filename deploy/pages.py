@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/ (settings, messages, failures) from the code they describe.
+"""Writes the generated pages of docs/ (settings, messages, failures, http, events) from what they describe.
 
 `python -m deploy.pages` writes them; with `--check` it writes nothing and names every page that is stale.
 """
@@ -14,7 +14,10 @@ from msgspec import Struct, structs
 
 from deploy.command.everything import SETTINGS
 from deploy.described_types import sentence, structs_within, words_of
+from deploy.events_page import events_page
+from deploy.http_page import http_page
 from services.authorizer import exchange_sentences, sentences, verdicts
+from services.publisher import api, asyncapi, openapi
 from shared.broker import topology
 from shared.config import Deployment, Secret, describe
 from shared.contracts import messages, public
@@ -46,7 +49,9 @@ def _present(page: Path) -> str:
 def pages() -> dict[str, str]:
     """Return every generated page by its file name."""
     return {
+        "events.md": NOTE + "\n" + events_page(asyncapi.document()),
         "failures.md": failures_page(),
+        "http.md": NOTE + "\n" + http_page(openapi.document(api.OPERATIONS)),
         "messages.md": messages_page(),
         "settings.md": settings_page(SETTINGS),
     }

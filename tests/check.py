@@ -1,4 +1,4 @@
-"""`make check`: format, lint, types, import rules, deployment files, generated pages; all steps run."""
+"""`make check`: format, lint, types, import rules, deployment files, documents and generated pages; all steps run."""
 
 import subprocess
 import sys
@@ -12,6 +12,7 @@ STEPS = {
     "imports": [BIN / "lint-imports", "--no-cache"],
     "compose": [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml"],
     "image": [BIN / "hadolint", "deploy/Dockerfile"],
+    "documents": [sys.executable, "-m", "tests.documents"],
     "pages": [sys.executable, "-m", "deploy.pages", "--check"],
 }
 

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from services.publisher import events
+from services.publisher.events import ANY_EVENT, EVENTS
 from services.publisher.operations import Operation, Parameter
-from services.publisher.problems import MEDIA_TYPE, ProblemBody
+from services.publisher.problems import ProblemBody
+from services.publisher.responses import JSON, REF, content, header_components, is_kept, responses
 
-_REF = "#/components/schemas/{name}"
 _BRACED = re.compile(r"{(\w+)}")
 PLACES = {
     "org": "The platform's id of the org.",
@@ -20,28 +22,11 @@ PLACES = {
     "feed": "The feed's id.",
     "secret": "The feed's secret word.",
 }
-_ERRORS = {
-    400: "The body is not JSON.",
-    401: "A valid bearer token is needed.",
-    404: "There is no such thing within the token's scope.",
-    406: "No media type asked for can be given.",
-    409: "It cannot be answered as things stand; `code` and `reason` say why.",
-    410: "What was asked for is gone; `code` says what to do.",
-    413: "The body is larger than 1 MiB.",
-    415: "The body is not application/json.",
-    422: "A parameter is wrong, or the time asked for is not covered; `field` or `window` says more.",
-    429: "Too many requests; `Retry-After` says when to ask again.",
-    500: "A fault of the service.",
-    503: "The service cannot reach its database; try again.",
-}
-_ALWAYS = (422, 429, 500, 503)
-_WITH_TOKEN = (401,)
-_WITH_BODY = (400, 413, 415)
 
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the page as JSON values."""
-    _, schemas = msgspec.json.schema_components(_types(operations), ref_template=_REF)
+    _, schemas = msgspec.json.schema_components(_types(operations), ref_template=REF)
     page = {
         "openapi": "3.1.0",
         "info": {
@@ -56,12 +41,23 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         "tags": [{"name": name} for name in dict.fromkeys(each.group for each in operations)],
         "paths": _paths(operations),
         "components": {
-            "schemas": schemas,
+            "schemas": schemas | events.schemas(REF) | {ANY_EVENT: _any_event()},
+            "headers": header_components(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "A consumer's token."}},
         },
     }
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(page))  # defaults in schemas are tuples
     return plain
+
+
+def _any_event() -> dict[str, Any]:
+    places = {kind: REF.format(name=event.__name__) for kind, event in EVENTS.items()}
+    return {
+        "title": ANY_EVENT,
+        "description": "Any event; its `type` says which.",
+        "oneOf": [{"$ref": place} for place in places.values()],
+        "discriminator": {"propertyName": "type", "mapping": places},
+    }
 
 
 def _types(operations: Sequence[Operation]) -> list[type[Struct]]:
@@ -81,41 +77,27 @@ def _operation(each: Operation) -> dict[str, Any]:
         "operationId": each.name,
         "summary": each.summary,
         "tags": [each.group],
-        "parameters": [*map(_path, _BRACED.findall(each.path)), *map(_query, each.query)],
-        "responses": {str(each.status): _good(each)} | _problems(each),
+        "parameters": [*map(_path, _BRACED.findall(each.path)), *map(_query, each.query), *_conditions(each)],
+        "responses": responses(each),
     }
     if each.description:
         page["description"] = each.description
     if each.takes is not None:
-        page["requestBody"] = {"required": True, "content": _content("application/json", each.takes)}
+        page["requestBody"] = {"required": True, "content": content(JSON, each.takes)}
     if each.open:
         page["security"] = []
     return page
 
 
-def _good(each: Operation) -> dict[str, Any]:
-    content: dict[str, Any] = {} if each.answers is None else _content("application/json", each.answers)
-    for media_type, words in each.media.items():
-        content[media_type] = {"schema": {"type": "string", "description": words}}
-    return {"description": f"{each.summary}."} | ({"content": content} if content else {})
-
-
-def _problems(each: Operation) -> dict[str, Any]:
-    statuses = {*_ALWAYS, *each.problems} | (set() if each.open else set(_WITH_TOKEN))
-    statuses |= set(_WITH_BODY) if each.takes is not None else set()
-    return {
-        str(status): {"description": _ERRORS[status], "content": _content(MEDIA_TYPE, ProblemBody)}
-        for status in sorted(statuses)
-    }
-
-
-def _content(media_type: str, kind: type[Struct]) -> dict[str, Any]:
-    return {media_type: {"schema": {"$ref": _REF.format(name=kind.__name__)}}}
-
-
 def _query(each: Parameter) -> dict[str, Any]:
     schema = {"type": "array", "items": each.schema} if each.repeatable else each.schema
     return {"name": each.name, "in": "query", "description": each.description, "schema": schema}
+
+
+def _conditions(each: Operation) -> list[dict[str, Any]]:
+    words = "The `ETag` of an answer held already: where it still is the answer, 304 comes without it."
+    schema = {"type": "string"}
+    return [{"name": "If-None-Match", "in": "header", "description": words, "schema": schema}] if is_kept(each) else []
 
 
 def _path(name: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""Telling consumers through RabbitMQ, on a connection of its own: at once or not at all, one batch at a time.
+"""Telling consumers through RabbitMQ, on a connection of its own: at once or not at all.
 
-It refuses to keep anything for later: what may be said can have changed by then, and only who asks knows.
+It refuses to keep anything for later: what may be said can have changed by then, and only who asks knows. It refuses a
+broker that is silent, too: the next batch goes out only once at least half of what was written before is confirmed.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -12,7 +14,28 @@ from pika.exceptions import AMQPError
 
 from shared.broker import keeping, link
 from shared.broker.address import Address
+from shared.broker.confirms import Confirms
 from shared.broker.wire import Letter
+
+
+class Batch:
+    """Letters written together: the tag of the last one, and the future that says whether all are confirmed."""
+
+    def __init__(self, told: "asyncio.Future[bool]", last: int) -> None:
+        """Take both."""
+        self.told = told
+        self.last = last
+        self.refused = False
+
+    def settle(self, error: BaseException | None) -> None:
+        """Say that it is confirmed, or why it is not; in silence where its sender gave up."""
+        if self.told.done():
+            return
+        if error is None:
+            self.told.set_result(True)
+        else:
+            self.told.set_exception(error)
+            self.told.exception()  # seen: its sender may have gone meanwhile
 
 
 class Announcer:
@@ -22,14 +45,13 @@ class Announcer:
         """Connect when first asked to announce; `prepare` runs before each connection and makes the topology exist."""
         self._address = address
         self._prepare = prepare
-        self._fit = asyncio.Event()  # connected, not blocked, and nothing under way
+        self._fit = asyncio.Event()  # connected, not blocked, and not silent
         self._channel: Any = None
         self._connection: Any = None
         self._blocked = False
-        self._tag = 0
-        self._unconfirmed: set[int] = set()
-        self._refused = False
-        self._batch: asyncio.Future[bool] | None = None
+        self._confirms = Confirms()
+        self._written = 0  # letters under way when the last batch was written
+        self._batches: deque[Batch] = deque()
         self._keeper: asyncio.Task[None] | None = None
         self._over: BaseException | None = None
 
@@ -40,20 +62,18 @@ class Announcer:
         """
         if not self._fit.is_set() or self._over is not None:
             return asyncio.ensure_future(self._becoming_fit())
-        self._batch = asyncio.get_running_loop().create_future()
+        told = asyncio.get_running_loop().create_future()
         if not letters:
-            self._batch.set_result(True)
-            return self._batch
-        self._fit.clear()
-        self._refused = False
+            told.set_result(True)
+            return told
         try:
-            for letter in letters:
-                self._tag += 1
-                self._unconfirmed.add(self._tag)
-                self._channel.basic_publish(letter.exchange, letter.routing_key, letter.body, link.properties(letter))
+            link.publish(self._channel, letters)
         except AMQPError:  # the loss is on its way to _on_lost
             self._channel = None
-        return self._batch
+        self._fit.clear()
+        self._batches.append(Batch(told, self._confirms.give(len(letters))))
+        self._written = self._confirms.outstanding
+        return told
 
     async def close(self) -> None:
         """Close the connection; whoever still waits is told that it will not come."""
@@ -84,19 +104,26 @@ class Announcer:
         self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
         channel = await link.channel(self._connection, lost)
         await link.ask(channel, channel.confirm_delivery, ack_nack_callback=self._on_confirm)
-        self._channel, self._tag, self._blocked = channel, 0, False
+        self._channel, self._confirms, self._blocked = channel, Confirms(), False
         self._note_fitness()
         return lost
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
-        upto = method.delivery_tag
-        settled = {tag for tag in self._unconfirmed if tag <= upto} if method.multiple else {upto}
-        self._unconfirmed -= settled
-        self._refused = self._refused or isinstance(method, pika.spec.Basic.Nack)
-        if not self._unconfirmed:
-            self._settle(ConnectionError("broker_would_not_keep_it") if self._refused else None)
-            self._note_fitness()
+        if isinstance(method, pika.spec.Basic.Nack):
+            self._note_refusal(method.delivery_tag, multiple=method.multiple)
+        self._confirms.settle(method.delivery_tag, multiple=method.multiple)
+        while self._batches and self._batches[0].last <= self._confirms.upto:
+            batch = self._batches.popleft()
+            batch.settle(ConnectionError("broker_would_not_keep_it") if batch.refused else None)
+        self._note_fitness()
+
+    def _note_refusal(self, tag: int, *, multiple: bool) -> None:
+        """Mark the batches that a refused letter may be of; one too many is announced anew, and that is all."""
+        first = next((batch for batch in self._batches if tag <= batch.last), None)
+        for batch in self._batches:
+            if batch is first or (multiple and batch.last < tag):
+                batch.refused = True
 
     def _on_blocked(self, *_: object) -> None:
         """Stop: the broker has an alarm, and what is written now would be taken whenever that is over."""
@@ -108,25 +135,21 @@ class Announcer:
         self._note_fitness()
 
     def _note_fitness(self) -> None:
-        if self._channel is not None and not self._blocked and not self._unconfirmed:
+        silent = self._confirms.outstanding * 2 > self._written
+        if self._channel is not None and not self._blocked and not silent:
             self._fit.set()
 
     def _on_lost(self, reason: BaseException) -> None:
         self._channel = None
-        self._unconfirmed.clear()
         self._fit.clear()
-        self._settle(link.broken(reason))
+        self._settle_all(link.broken(reason))
 
-    def _settle(self, error: BaseException | None) -> None:
-        if self._batch is None or self._batch.done():  # nothing was under way, or its sender gave up
-            return
-        if error is None:
-            self._batch.set_result(True)
-        else:
-            self._batch.set_exception(error)
-            self._batch.exception()  # seen: its sender may have gone meanwhile
+    def _settle_all(self, error: BaseException) -> None:
+        self._confirms, self._written = Confirms(), 0
+        while self._batches:
+            self._batches.popleft().settle(error)
 
     def _give_up(self, error: BaseException) -> None:
         self._over = error
-        self._settle(error)
+        self._settle_all(error)
         self._fit.set()  # for whoever waits: to be told

@@ -7,10 +7,11 @@ from typing import Any
 
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ChannelWrongStateError
 
 from shared.broker.address import Address
 from shared.broker.declare import HEARTBEAT
+from shared.broker.frames import published
 from shared.broker.wire import Letter, Taken
 from shared.errors import Halt
 
@@ -29,6 +30,11 @@ class _Connection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
             self._gathered = []
             asyncio.get_running_loop().call_soon(self._write_gathered)
         self._gathered.extend(marshaled_frames)
+
+    def write(self, letters: Sequence[Letter], channel: int) -> None:
+        """Write letters as frames of our own making: see `frames`."""
+        most = self._body_max_length
+        self._output_marshaled_frames([published(letter, channel=channel, most=most) for letter in letters])
 
     def _write_gathered(self) -> None:
         gathered, self._gathered = self._gathered, None
@@ -90,6 +96,13 @@ def properties(letter: Letter) -> pika.BasicProperties:
         timestamp=letter.timestamp,
         type=letter.message_type or None,
     )
+
+
+def publish(channel: Any, letters: Sequence[Letter]) -> None:
+    """Write letters to a channel at once. Raises AMQPError where it is not open."""
+    if not channel.is_open:
+        raise ChannelWrongStateError
+    channel.connection.write(letters, channel.channel_number)
 
 
 def broken(reason: BaseException) -> Exception:

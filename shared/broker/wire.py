@@ -172,7 +172,7 @@ def announcement(routing_key: str, body: bytes, headers: Headers, *, now: float)
         message_id=str(headers.get("id") or uuid4().hex),
         message_type=str(headers.get("type") or ""),
         timestamp=int(now),
-        headers=dict(headers),
+        headers=headers,
         content_type=CLOUD_EVENT,
         mandatory=False,
     )

@@ -102,7 +102,10 @@ async def test_an_update_is_announced_as_a_structured_cloud_event(store: Store) 
     assert copied == {name: told[name] for name in copied}
 
 
-async def test_updates_are_announced_once_each_in_order_of_position(store: Store) -> None:
+async def test_updates_are_announced_once_each_in_order_of_position(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "PAGE", 300)
     exchange = Exchange()
     for first in range(0, 700, 100):
         await fill(store, 100, first=first)

@@ -1,12 +1,12 @@
 """Telling consumers at once or not at all, on a channel that is a fake: away, blocked, silent, lost, or refusing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pika
 import pytest
-from pika.exceptions import ChannelClosedByBroker, ChannelWrongStateError, StreamLostError
+from pika.exceptions import ChannelClosedByBroker, StreamLostError
 
 from shared.broker import address, wire
 from shared.broker.announcer import Announcer
@@ -21,13 +21,13 @@ class Channel:
 
     def __init__(self) -> None:
         self.published: list[str] = []
-        self.broken = False
+        self.is_open = True
+        self.connection = self
+        self.channel_number = 1
 
-    def basic_publish(self, _exchange: str, _key: str, _body: bytes, properties: pika.BasicProperties) -> None:
-        """Take a message, unless the channel broke."""
-        if self.broken:
-            raise ChannelWrongStateError
-        self.published.append(properties.message_id)
+    def write(self, letters: Sequence[wire.Letter], _number: int) -> None:
+        """Take messages."""
+        self.published += [letter.message_id for letter in letters]
 
 
 async def nothing() -> None:
@@ -103,6 +103,43 @@ async def test_nothing_is_kept_for_a_broker_that_does_not_take_it_now(
     assert channel.published == [*before, "0", "1", "2"]
 
 
+async def test_the_next_batch_is_taken_once_half_of_what_is_under_way_is_confirmed(
+    announcer: Announcer, channel: Channel
+) -> None:
+    first = asyncio.ensure_future(announcer.announce(LETTERS + LETTERS[:1]))
+    confirm(announcer, 1)
+    assert not announcer._fit.is_set()
+    confirm(announcer, 3, multiple=False)
+    second = asyncio.ensure_future(announcer.announce(LETTERS))
+    assert len(channel.published) == 7
+    confirm(announcer, 4)
+    assert await first
+    assert not second.done()
+    confirm(announcer, 7)
+    assert await second
+
+
+async def test_a_refused_letter_is_of_its_own_batch(announcer: Announcer) -> None:
+    first = asyncio.ensure_future(announcer.announce(LETTERS))
+    confirm(announcer, 2)
+    second = asyncio.ensure_future(announcer.announce(LETTERS))
+    confirm(announcer, 6, multiple=False, kept=False)
+    confirm(announcer, 5)
+    assert await first
+    with pytest.raises(ConnectionError):
+        await second
+
+
+async def test_every_batch_under_way_is_told_that_the_connection_is_lost(announcer: Announcer) -> None:
+    first = announcer.announce(LETTERS)
+    confirm(announcer, 2)
+    second = announcer.announce(LETTERS)
+    announcer._on_lost(StreamLostError())
+    for told in (first, second):
+        with pytest.raises(ConnectionError):
+            await told
+
+
 async def test_what_is_not_confirmed_when_the_connection_is_lost_is_told_and_not_sent_again(
     announcer: Announcer, channel: Channel
 ) -> None:
@@ -116,7 +153,7 @@ async def test_what_is_not_confirmed_when_the_connection_is_lost_is_told_and_not
 
 
 async def test_a_channel_that_broke_unnoticed_is_told_as_lost(announcer: Announcer, channel: Channel) -> None:
-    channel.broken = True
+    channel.is_open = False
     told = announcer.announce(LETTERS)
     announcer._on_lost(StreamLostError())
     with pytest.raises(ConnectionError):

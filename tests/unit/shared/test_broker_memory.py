@@ -136,7 +136,7 @@ async def test_what_a_handler_sends_to_its_own_queue_is_handled_though_its_only_
 
     await broker.publish([READ])
     consumer = Consumer("fetcher.backfill", handle, in_flight=1)
-    await asyncio.wait_for(broker.run([consumer], service="fetcher", stop=stop), 10)
+    await asyncio.wait_for(broker.run([consumer], service="fetcher", stop=stop), 60)
     assert handled == 2
 
 

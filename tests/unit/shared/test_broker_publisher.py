@@ -38,7 +38,7 @@ async def test_an_error_of_our_own_reaches_whoever_sends() -> None:
 
     publisher = Publisher(NOWHERE, broken)
     with pytest.raises(LookupError):
-        await asyncio.wait_for(publisher.send([LETTER]), 5)
+        await asyncio.wait_for(publisher.send([LETTER]), 60)
     await publisher.close()
 
 
