@@ -69,11 +69,25 @@ async def head(store: Store) -> int:
         return await _head(connection)
 
 
-async def page(store: Store, scope: Scope, *, after: int, limit: int) -> LogPage:
-    """Return the next updates after a position. Raises Retry."""
+async def beginning(store: Store) -> int:
+    """Return the position after which the log has no gaps. Raises Retry."""
+    async with reached(), store.read() as connection:
+        return await _forgotten(connection)
+
+
+async def page_from(store: Store, scope: Scope, *, after: int, limit: int, upto: int | None = None) -> LogPage:
+    """Return the next updates after a position, of which none is missing. Raises PositionGone, and Retry."""
+    found = await page(store, scope, after=after, limit=limit, upto=upto)
+    await check(store, after)  # only now: what retention deleted before the page was read is noted by now
+    return found
+
+
+async def page(store: Store, scope: Scope, *, after: int, limit: int, upto: int | None = None) -> LogPage:
+    """Return the next updates after a position, none after `upto` where it is given. Raises Retry."""
     columns = [updates.c[name] for name in Told.__struct_fields__]
     async with reached(), store.read() as connection:
         last = await _head(connection)  # first: what is committed later belongs to the next page
+        last = last if upto is None else min(last, upto)
         query = (
             select(*columns)
             .outerjoin(orgs, orgs.c.org_id == updates.c.org_id)
@@ -88,9 +102,8 @@ async def page(store: Store, scope: Scope, *, after: int, limit: int) -> LogPage
 
 async def check(store: Store, position: int) -> None:
     """Return where one can go on from a position. Raises PositionGone, and Retry."""
-    forgotten = select(relay.c.position).where(relay.c.name == FORGOTTEN)
     async with reached(), store.read() as connection:
-        if position < ((await connection.execute(forgotten)).scalar_one_or_none() or 0):
+        if position < await _forgotten(connection):
             raise PositionGone("position_forgotten")
         if position > await _given_out(store, connection):
             raise PositionGone("position_unknown")
@@ -113,6 +126,11 @@ def _within(scope: Scope) -> ColumnElement[bool]:
 
 async def _head(connection: AsyncConnection) -> int:
     return (await connection.execute(select(func.max(updates.c.position)))).scalar_one() or 0
+
+
+async def _forgotten(connection: AsyncConnection) -> int:
+    query = select(relay.c.position).where(relay.c.name == FORGOTTEN)
+    return (await connection.execute(query)).scalar_one_or_none() or 0
 
 
 async def _given_out(store: Store, connection: AsyncConnection) -> int:

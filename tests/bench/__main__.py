@@ -24,13 +24,17 @@ from tests.bench.exchange import exchange
 from tests.bench.fairness import fairness
 from tests.bench.floor import read_everything
 from tests.bench.latency import latency
+from tests.bench.relay import relaying
 from tests.bench.setup_page import setup_page
+from tests.bench.slots import slots
+from tests.bench.streams import streams
 from tests.bench.surroundings import Servers, sandbox
 from tests.pipeline.fleet import SERVICES, Fleet
 
 ORG = "bench"
 PARTS = [
     "throughput", "scaling", "merging", "memory", "latency", "fairness", "disconnect", "decoding", "exchange", "setup",
+    "streams", "relay", "slots",
 ]  # fmt: skip
 
 
@@ -149,6 +153,9 @@ def _runs(folder: Path, servers: Servers, *, mailboxes: int, events: int) -> dic
         "disconnect": partial(disconnect, folder / "f", servers),
         "decoding": partial(alone, decoding),
         "setup": partial(setup_page, folder / "h", servers, number=20_000),
+        "slots": partial(slots, folder / "slots", servers),
+        "relay": partial(relaying, folder / "i", servers),
+        "streams": partial(streams, folder / "streams", servers),
         "exchange": partial(exchange, folder / "g", servers, mailboxes=10_000, events=40),
     }
 
