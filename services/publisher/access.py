@@ -70,8 +70,13 @@ async def bearer_anew(request: web.Request) -> Known:
     async with reached():
         known = await bearer_of(request.app[STORE], token_of(request))
     if known is None:
-        raise Problem(401, "unauthorized", title="A valid bearer token is needed", headers=CHALLENGE)
+        raise unauthorized()
     return known
+
+
+def unauthorized() -> Problem:
+    """Return the problem of a token that is not valid, or not any more."""
+    return Problem(401, "unauthorized", title="A valid bearer token is needed", headers=CHALLENGE)
 
 
 def org_unknown() -> Problem:

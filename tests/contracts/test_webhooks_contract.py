@@ -20,6 +20,7 @@ from services.publisher.webhooks.signing import reseal
 from services.publisher.webhooks.sweeping import sweep
 from services.publisher.webhooks.worker import Worker
 from shared.contracts.values import DAY, Bucket
+from shared.errors import Reject
 from shared.store import Store, open_store
 from shared.tables import deliveries, relay, updates, webhook_waits, webhooks
 from shared.vault import load_vault
@@ -447,3 +448,21 @@ async def test_of_deliveries_a_thousand_are_kept_for_thirty_days(store: Store, p
     async with store.read() as connection:
         kept = list((await connection.execute(select(deliveries.c.at).order_by(deliveries.c.delivery))).scalars())
     assert (len(kept), kept[0]) == (1000, MONDAY + 3)
+
+
+async def test_nobody_makes_a_webhook_for_whoever_bears_a_removed_consumers_name(post: Post) -> None:
+    made = await consumers.named(post.store, "booking")
+    assert made is not None
+    await consumers.remove(post.store, "booking")
+    await consumers.add(post.store, "booking", ["beta"], now=made.created_at + 5)
+    fresh = registry.Fresh(
+        webhook_id=registry.new_id(),
+        consumer="booking",
+        url="https://old.example/",
+        orgs=("*",),
+        secret=b"",
+        position=0,
+    )
+    with pytest.raises(Reject, match="owner_gone"):
+        await registry.make(post.store, fresh, owner_since=made.created_at, now=MONDAY)
+    assert await registry.of(post.store) == []

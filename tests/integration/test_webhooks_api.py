@@ -1,5 +1,6 @@
 """Consumers keep their webhooks over HTTP, on both databases: each its own alone, and secrets are shown once."""
 
+import asyncio
 import io
 import json
 import re
@@ -12,7 +13,7 @@ import jsonschema
 import pytest
 from aiohttp import ClientSession
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from services.publisher import consumers
 from services.publisher.timelines import publish
@@ -26,6 +27,7 @@ from shared.store import Store, open_store
 from shared.tables import relay, webhooks
 from tests.unit.publisher.hooks import Clock, FakeSender, Taker, consumer, make, post_with, serve, standing, status
 from tests.unit.publisher.readings import MONDAY, connect, snapshot
+from tests.waiting import until
 
 URL = "https://consumer.example/hook"
 ONE = "/v1/webhooks/{webhook}"
@@ -286,3 +288,35 @@ async def test_a_consumer_that_is_removed_can_ask_nothing_more(store: Store, des
     webhook, _ = await make(post)
     await consumers.remove(store, "booking")
     assert (await desk("GET", f"/v1/webhooks/{webhook.webhook_id}")).status == 401
+
+
+async def test_a_token_removed_while_a_body_is_long_in_coming_makes_and_changes_nothing(post: Post, desk: Desk) -> None:
+    """Not even for its namesake, who is another customer's."""
+    kept, _ = await make(post)
+    rest, looked_up = asyncio.Event(), []
+    event.listen(
+        post.store.engine.sync_engine, "after_cursor_execute", lambda *told: looked_up.append(told[2]), named=False
+    )
+
+    async def ask(method: str, path: str, body: bytes) -> int:
+        async def slowly() -> AsyncIterator[bytes]:
+            yield body[:5]
+            await rest.wait()
+            yield body[5:]
+
+        headers = {"Authorization": f"Bearer {desk.token}", "Content-Type": "application/json"}
+        async with desk.session.request(method, desk.url + path, data=slowly(), headers=headers) as response:
+            return response.status
+
+    wanted = [
+        ("POST", "/v1/webhooks", b'{"url": "https://old.example/hook"}'),
+        ("PATCH", f"/v1/webhooks/{kept.webhook_id}", b'{"url": "https://old.example/hook"}'),
+        ("POST", f"/v1/webhooks/{kept.webhook_id}/replay", b'{"after": 0}'),
+    ]
+    asking = [asyncio.create_task(ask(*each)) for each in wanted]
+    await until(lambda: sum("FROM consumers" in each for each in looked_up) >= len(asking))
+    await consumers.remove(post.store, "booking")
+    await consumers.add(post.store, "booking", ["beta"], now=MONDAY)
+    rest.set()
+    assert await asyncio.gather(*asking) == [401, 401, 401]
+    assert await registry.of(post.store) == []

@@ -12,7 +12,7 @@ from services.publisher.operations import Operation, Parameter
 from services.publisher.reply import reply
 from services.publisher.webhooks import registry
 from services.publisher.webhooks.answers import DeliveryList, DeliveryShown, ReplayAsked, TestOutcome, WebhookShown
-from services.publisher.webhooks.asked import asked, begun_at, own, post_of, resumed_at, shown, unavailable
+from services.publisher.webhooks.asked import asked, asked_anew, begun_at, own, post_of, resumed_at, shown, unavailable
 from services.publisher.webhooks.keeping import GROUP, ONE
 from services.publisher.webhooks.testing import TEST, tested
 from shared import clock
@@ -42,8 +42,9 @@ async def enable_webhook(request: web.Request) -> web.Response:
 
 async def replay_webhook(request: web.Request) -> web.Response:
     """POST /v1/webhooks/{webhook}/replay."""
-    known, webhook = await asked(request)
+    await asked(request)  # of nobody else a body is read
     wanted = await body_of(request, ReplayAsked)
+    known, webhook = await asked_anew(request)
     after = await begun_at(request.app[STORE], wanted.after)
     await registry.replay(request.app[STORE], webhook.webhook_id, after=after)
     return reply(shown(await own(request, known, webhook.webhook_id)))

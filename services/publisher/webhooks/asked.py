@@ -8,7 +8,7 @@ from collections.abc import Collection
 from aiohttp import web
 
 from services.publisher import log
-from services.publisher.access import STORE, bearer, org_unknown
+from services.publisher.access import STORE, bearer, bearer_anew, org_unknown
 from services.publisher.asking import invalid, parameters
 from services.publisher.consumers import EVERY_ORG, Known
 from services.publisher.log import PositionGone
@@ -31,6 +31,12 @@ async def asked(request: web.Request, *, allowed: Collection[str] = ()) -> tuple
     """Return who asks and the webhook in the path. Raises Problem 401, 404, and 422 for parameters not `allowed`."""
     known = await bearer(request)
     parameters(request, allowed)
+    return known, await own(request, known, request.match_info["webhook"])
+
+
+async def asked_anew(request: web.Request) -> tuple[Known, Webhook]:
+    """Return the same as things stand now: for whoever let time pass. Raises Problem 401, 404."""
+    known = await bearer_anew(request)
     return known, await own(request, known, request.match_info["webhook"])
 
 

@@ -6,29 +6,42 @@ Right before each request it asks anew what may be told; a body is never kept fr
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from services.publisher.accounting import Tally
 from services.publisher.envelope import Told, event
 from services.publisher.webhooks.lanes import Lane
 from services.publisher.webhooks.lease import LEASE
-from services.publisher.webhooks.retries import DELIVERED, Attempt, Endpoint, endpoint_after, given_up, wait_after
+from services.publisher.webhooks.retries import (
+    DELIVERED,
+    FORGOTTEN,
+    Attempt,
+    Endpoint,
+    endpoint_after,
+    given_up,
+    wait_after,
+)
 from services.publisher.webhooks.sending import Sender
 from services.publisher.webhooks.signing import Keys, opened, signed
-from services.publisher.webhooks.view import Served, tellable
+from services.publisher.webhooks.view import Served, overtaken, tellable
 from shared import clock
 from shared.config import Secret
 from shared.contracts.values import Instant
 from shared.store import Store
 
+OPERATION: Final = "webhook"  # what a delivery is counted as, beside what its consumer asks
+NO_ANSWER: Final = 0  # in the place of an HTTP status
+
 
 class Post(Struct, frozen=True, kw_only=True):
-    """What deliveries are made with. `requests`: how many one endpoint gets at a time."""
+    """What deliveries are made with. `requests`: how many one endpoint gets at a time; each is counted in `tally`."""
 
     store: Store
     keys: Keys
     sender: Sender
+    tally: Tally = field(default_factory=Tally)
     requests: int = 4
     now: Callable[[], float] = clock.exact
     luck: Callable[[], float] = random.random
@@ -50,11 +63,12 @@ class Sealed(Protocol):
 class Course:
     """How it goes with one webhook while one replica serves it; nothing is sent that could outlive the lease."""
 
-    def __init__(self, post: Post, lease: str, stop: asyncio.Event) -> None:
-        """Begin with a lease just taken."""
+    def __init__(self, post: Post, lease: str, stop: asyncio.Event, over: Callable[[], bool] = lambda: False) -> None:
+        """Begin with a lease just taken, until `stop` is set or the turn is `over`."""
         self.post = post
         self.lease = lease
         self.stop = stop
+        self.over = over
         self.leased_at = post.now()
         self.endpoint = Endpoint()
         self.hurry = False
@@ -69,7 +83,8 @@ class Course:
     def may_send(self) -> bool:
         """Say whether another request may be made now."""
         outlived = self.post.now() + self.post.sender.timeout > self.leased_at + LEASE
-        return not (outlived or self.stop.is_set() or self.disabled or self.endpoint.paused(self.now))
+        ending = self.stop.is_set() or self.over()
+        return not (outlived or ending or self.disabled or self.endpoint.paused(self.now))
 
     def learn(self, lane: Lane, attempt: Attempt) -> None:
         """Take how an attempt went, for its mailbox and for the endpoint."""
@@ -92,9 +107,15 @@ async def deliver(lane: Lane, hook: Served, course: Course) -> None:
                 return
             told = await tellable(course.post.store, hook.webhook_id, course.lease, lane.left[0])
             if told is None:
+                if await overtaken(course.post.store, lane.left[0]):
+                    course.disabled = course.disabled or FORGOTTEN
+                    return
                 lane.passed()
                 continue
-            course.learn(lane, await _sent(hook, told, course))
+            attempt = await _sent(hook, told, course)
+            course.learn(lane, attempt)
+            status = attempt.status or NO_ANSWER
+            course.post.tally.count(hook.consumer, told.org_id, OPERATION, status=status, now=course.now)
 
 
 async def _sent(hook: Served, told: Told, course: Course) -> Attempt:

@@ -6,6 +6,7 @@ It opens no key file before there is a webhook that needs it.
 import asyncio
 import secrets
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -21,7 +22,9 @@ MOST: Final = 100  # webhooks that one replica serves at a time
 ENDING: Final = 6.0  # seconds that what is served has at the end
 POLL: Final = 1.0  # seconds until it looks without having been woken
 LINGER: Final = 0.02  # seconds that it waits for more, once woken
-REST: Final = 1.0  # seconds that a webhook is left alone that nothing was found for: the log is full of others' updates
+TURN: Final = 10.0  # seconds after which a webhook makes room for another, where as many are served as may be
+REST: Final = 1.0  # seconds that a webhook is left alone that nothing was found for (the log is full of others'
+# updates), or that has made room
 
 
 class Dispatcher:
@@ -70,9 +73,10 @@ class Dispatcher:
     async def _serve(self, webhook_id: str, lease: str) -> None:
         """Serve one; whatever goes wrong is its own affair, and tried again when its lease has run out."""
         try:
-            worker = Worker(self._post, webhook_id, lease, self._stop)
+            over = partial(self._over, monotonic() + TURN)
+            worker = Worker(self._post, webhook_id, lease, self._stop, over)
             await worker.serve()
-            if not worker.found:
+            if over() or not worker.found:
                 self._resting[webhook_id] = monotonic() + REST
         except (Retry, VaultError) as pause:
             logs.get("publisher").warning("webhook.paused", webhook=webhook_id, reason=pause.reason)
@@ -83,6 +87,10 @@ class Dispatcher:
             logs.get("publisher").error("webhook.failed", webhook=webhook_id, **logs.failure(error))
         finally:
             del self._serving[webhook_id]
+
+    def _over(self, until: float) -> bool:
+        """Say whether a turn that lasts until then is over: not while there is room for others."""
+        return monotonic() >= until and len(self._serving) >= MOST
 
     def _able(self) -> bool:
         """Say whether secrets can be opened here; where they cannot, say so once."""

@@ -2,14 +2,24 @@
 
 from aiohttp import web
 
-from services.publisher.access import STORE, bearer
+from services.publisher.access import STORE, bearer, bearer_anew, unauthorized
 from services.publisher.asking import body_of, parameters
 from services.publisher.operations import Operation
 from services.publisher.problems import Problem
 from services.publisher.reply import reply
 from services.publisher.webhooks import registry
 from services.publisher.webhooks.answers import WebhookAsked, WebhookChanges, WebhookList, WebhookMade, WebhookShown
-from services.publisher.webhooks.asked import asked, begun_at, orgs_of, own, post_of, shown, url_of, vault_of
+from services.publisher.webhooks.asked import (
+    asked,
+    asked_anew,
+    begun_at,
+    orgs_of,
+    own,
+    post_of,
+    shown,
+    url_of,
+    vault_of,
+)
 from services.publisher.webhooks.registry import Fresh
 from services.publisher.webhooks.signing import fresh, sealed
 from shared.errors import Reject
@@ -20,10 +30,11 @@ ONE = "/v1/webhooks/{webhook}"
 
 async def make_webhook(request: web.Request) -> web.Response:
     """POST /v1/webhooks."""
-    known = await bearer(request)
+    await bearer(request)  # of nobody else a body is read
     parameters(request, ())
     post, vault = post_of(request), vault_of(request)
     wanted = await body_of(request, WebhookAsked)
+    known = await bearer_anew(request)  # a body may be long in coming, and the token void by now
     webhook_id, secret = registry.new_id(), fresh()
     made = Fresh(
         webhook_id=webhook_id,
@@ -34,8 +45,10 @@ async def make_webhook(request: web.Request) -> web.Response:
         position=await begun_at(post.store, wanted.after),
     )
     try:
-        await registry.make(post.store, made, now=int(post.now()))
+        await registry.make(post.store, made, owner_since=known.created_at, now=int(post.now()))
     except Reject as error:
+        if error.reason == registry.OWNER_GONE:
+            raise unauthorized() from None
         raise Problem(409, error.reason, title=f"A consumer may have {registry.MOST} webhooks") from None
     answer = WebhookMade(webhook=shown(await own(request, known, webhook_id)), secret=secret.reveal())
     response = reply(answer)
@@ -58,8 +71,9 @@ async def show_webhook(request: web.Request) -> web.Response:
 
 async def change_webhook(request: web.Request) -> web.Response:
     """PATCH /v1/webhooks/{webhook}."""
-    known, webhook = await asked(request)
+    await asked(request)  # of nobody else a body is read
     post, wanted = post_of(request), await body_of(request, WebhookChanges)
+    known, webhook = await asked_anew(request)
     url = url_of(post, wanted.url) if isinstance(wanted.url, str) else None
     orgs = orgs_of(known, wanted.orgs) if isinstance(wanted.orgs, tuple) else None
     await registry.change(post.store, webhook.webhook_id, url=url, orgs=orgs)

@@ -22,6 +22,7 @@ from shared.store import Store
 from shared.tables import consumers, deliveries, webhook_waits, webhooks
 
 ID: Final = re.compile(r"wh_[0-9a-f]{24}")
+OWNER_GONE: Final = "owner_gone"
 MOST: Final = 20  # webhooks of one consumer
 BOTH_SIGN: Final = DAY  # seconds that the secret before signs beside a new one
 _FREED: Final = {"lease_id": None, "lease_until": None}
@@ -65,8 +66,11 @@ def new_id() -> str:
     return f"wh_{secrets.token_hex(12)}"
 
 
-async def make(store: Store, fresh: Fresh, *, now: Instant) -> None:
-    """Put a webhook into the store. Raises Reject("too_many_webhooks"), and Retry."""
+async def make(store: Store, fresh: Fresh, *, owner_since: Instant, now: Instant) -> None:
+    """Put a webhook into the store; its owner is the consumer of that name that was added at `owner_since`.
+
+    Raises Reject: `owner_gone`, `too_many_webhooks`; and Retry.
+    """
     row = {
         **msgspec.structs.asdict(fresh),
         "orgs": json.dumps(fresh.orgs),
@@ -74,10 +78,11 @@ async def make(store: Store, fresh: Fresh, *, now: Instant) -> None:
         "created_at": now,
         "failures": 0,
     }
-    owner = select(consumers.c.name).where(consumers.c.name == fresh.consumer).with_for_update()
+    owner = select(consumers.c.created_at).where(consumers.c.name == fresh.consumer).with_for_update()
     count = select(func.count()).select_from(webhooks).where(webhooks.c.consumer == fresh.consumer)
     async with reached(), store.write() as connection:
-        await connection.execute(owner)  # of two at once only one is the last that is allowed
+        if (await connection.execute(owner)).scalar_one_or_none() != owner_since:  # locked: of two one is the last
+            raise Reject(OWNER_GONE)
         if (await connection.execute(count)).scalar_one() >= MOST:
             raise Reject("too_many_webhooks")
         await connection.execute(webhooks.insert().values(row))
@@ -123,8 +128,9 @@ async def enable(store: Store, webhook_id: str, *, position: int | None = None, 
     async with reached(), store.write() as connection:
         if position is not None:
             values["position"] = position
+        await connection.execute(_one(webhook_id).values(values))  # first: a round that is being written ends before
+        if position is not None:
             await connection.execute(delete(webhook_waits).where(ours))
-        await connection.execute(_one(webhook_id).values(values))
         await connection.execute(update(webhook_waits).where(ours).values(attempts=0, first_at=now, next_at=now))
 
 
@@ -141,10 +147,11 @@ async def remove(store: Store, webhook_id: str) -> None:
 
 async def forget(connection: AsyncConnection, which: ColumnElement[bool]) -> None:
     """Delete the webhooks that a condition names, with what waits for them and what was sent to them."""
-    named = select(webhooks.c.webhook_id).where(which)
+    found = select(webhooks.c.webhook_id).where(which).order_by(webhooks.c.webhook_id).with_for_update()
+    named = (await connection.execute(found)).scalars().all()  # a round that is being written ends before
     for table in (webhook_waits, deliveries):
         await connection.execute(delete(table).where(table.c.webhook_id.in_(named)))
-    await connection.execute(delete(webhooks).where(which))
+    await connection.execute(delete(webhooks).where(webhooks.c.webhook_id.in_(named)))
 
 
 async def sent(store: Store, webhook_id: str, *, before: int | None, limit: int) -> Sequence[Row[Any]]:

@@ -25,6 +25,7 @@ GONE: Final = "gone"
 THROTTLED: Final = "throttled"
 EXHAUSTED: Final = "retries_exhausted"
 FAILING: Final = "failing"
+FORGOTTEN: Final = "position_forgotten"
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.publisher.accounting import Tally
 from services.publisher.bell import Bell
 from services.publisher.settings import Settings
 from services.publisher.webhooks.delivery import Post
@@ -17,7 +18,7 @@ from shared.store import Store
 
 
 @asynccontextmanager
-async def post_office(deployment: Deployment, settings: Settings, store: Store) -> AsyncIterator[Post]:
+async def post_office(deployment: Deployment, settings: Settings, store: Store, tally: Tally) -> AsyncIterator[Post]:
     """Give what is delivered with while the block runs. Raises SystemExit with a sentence where a setting is wrong."""
     try:
         sender = Sender(networks_of(deployment.reach_networks), ca_file=deployment.ca_file)
@@ -29,7 +30,7 @@ async def post_office(deployment: Deployment, settings: Settings, store: Store) 
         ) from None
     keys = Keys(settings.keys_file or deployment.keys_file)
     try:
-        yield Post(store=store, keys=keys, sender=sender, requests=settings.webhook_requests)
+        yield Post(store=store, keys=keys, sender=sender, tally=tally, requests=settings.webhook_requests)
     finally:
         await sender.close()
 

@@ -29,6 +29,7 @@ from aiohttp import (
 )
 from yarl import URL
 
+from services.publisher.webhooks.names import Names
 from services.publisher.webhooks.retries import Attempt, outcome_of
 from shared import clock
 from shared.addresses import IpNetwork, public, within
@@ -84,6 +85,7 @@ class Sender:
                 ssl=self._ssl,
                 limit=0,
                 keepalive_timeout=3.0,
+                resolver=Names(),
                 use_dns_cache=False,
             )
             self._sessions[scheme] = ClientSession(
@@ -115,7 +117,7 @@ def retry_after(printed: str, *, now: float) -> int | None:
         return int(text[:9])
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return max(0, round(aware.timestamp() - now))

@@ -8,11 +8,12 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from standardwebhooks import Webhook as Signer
 
+from shared import logs
 from shared.config import Secret
 from shared.contracts.values import Instant
 from shared.reach import reached
@@ -70,22 +71,35 @@ def signed(body: bytes, message_id: str, signing: Sequence[Secret], *, now: Inst
 
 
 async def reseal(store: Store, keys: Keys) -> int:
-    """Seal again under the newest key whatever is not, and return of how many webhooks. Raises Retry, VaultError."""
+    """Seal again under the newest key whatever is not, and return of how many webhooks. Raises Retry, VaultError.
+
+    A webhook whose secret cannot be opened stays as it is: it is paused, and keeps no other under an old key.
+    """
     async with reached(), store.write() as connection:
         rows = (await connection.execute(select(webhooks).order_by(webhooks.c.webhook_id).with_for_update())).all()
         if not rows:
             return 0
         vault = keys.vault()
         vault.look_again()
-        old = [row for row in rows if not all(vault.is_newest(each) for each in (row.secret, row.previous) if each)]
-        for row in old:
-            about = _about(row.webhook_id)
-            anew = {
-                "secret": vault.rotate(row.secret, about=about),
-                "previous": None if row.previous is None else vault.rotate(row.previous, about=about),
-            }
-            await connection.execute(update(webhooks).where(webhooks.c.webhook_id == row.webhook_id).values(anew))
-    return len(old)
+        resealed = 0
+        for row in rows:
+            if anew := _anew(vault, row):
+                await connection.execute(update(webhooks).where(webhooks.c.webhook_id == row.webhook_id).values(anew))
+                resealed += 1
+    return resealed
+
+
+def _anew(vault: Vault, row: Row[Any]) -> dict[str, bytes]:
+    """Return the secrets of a webhook under the newest key; nothing where they are, or cannot be opened."""
+    kept = {"secret": row.secret, "previous": row.previous}
+    held = {name: blob for name, blob in kept.items() if blob is not None}
+    try:
+        if all(map(vault.is_newest, held.values())):
+            return {}
+        return {name: vault.rotate(blob, about=_about(row.webhook_id)) for name, blob in held.items()}
+    except VaultError as error:
+        logs.get("publisher").warning("webhook.paused", webhook=row.webhook_id, reason=error.reason)
+        return {}
 
 
 def _about(webhook_id: str) -> str:

@@ -43,6 +43,8 @@ async def sweep(store: Store, *, now: Instant) -> None:
     counted = select(deliveries.c.webhook_id).group_by(deliveries.c.webhook_id).having(func.count() > MOST)
     async with reached(), store.write() as connection:
         await forget(connection, ~theirs)
+        for table in (webhook_waits, deliveries):  # written while their webhook was deleted
+            await connection.execute(delete(table).where(table.c.webhook_id.not_in(select(webhooks.c.webhook_id))))
         await _forget_departed(connection)
         await connection.execute(delete(deliveries).where(deliveries.c.at < now - KEPT))
         for webhook_id in (await connection.execute(counted)).scalars().all():

@@ -12,13 +12,13 @@ from sqlalchemy import Row, select
 
 from services.publisher.consumers import EVERY_ORG, Known
 from services.publisher.envelope import Told
-from services.publisher.log import Scope, may_be_told
+from services.publisher.log import FORGOTTEN, Scope, may_be_told
 from services.publisher.webhooks.lease import held, with_consumer
 from services.publisher.webhooks.retries import Endpoint
 from shared.contracts.values import Instant
 from shared.reach import reached
 from shared.store import Store
-from shared.tables import consumers, orgs, updates, webhooks
+from shared.tables import consumers, orgs, relay, updates, webhooks
 
 _CONSUMER: Final = (
     consumers.c.orgs.label("consumer_orgs"),
@@ -32,6 +32,7 @@ class Served(Struct, frozen=True, kw_only=True):
     """A webhook as its row stands while one replica holds its lease, and what it may hear now."""
 
     webhook_id: str
+    consumer: str
     url: str
     secret: bytes
     previous: bytes | None
@@ -50,6 +51,7 @@ async def served(store: Store, webhook_id: str, lease: str) -> Served | None:
         return None
     return Served(
         webhook_id=row.webhook_id,
+        consumer=row.consumer,
         url=row.url,
         secret=row.secret,
         previous=row.previous,
@@ -74,6 +76,13 @@ async def tellable(store: Store, webhook_id: str, lease: str, position: int) -> 
         return None
     told = Told(**{name: getattr(row, f"told_{name}") for name in Told.__struct_fields__})
     return told if _heard_by(row).hears(told) else None
+
+
+async def overtaken(store: Store, position: int) -> bool:
+    """Say whether retention came as far as an update that is not there to be told. Raises Retry."""
+    query = select(relay.c.position).where(relay.c.name == FORGOTTEN)
+    async with reached(), store.read() as connection:
+        return ((await connection.execute(query)).scalar_one_or_none() or 0) >= position
 
 
 def _heard_by(row: Row[Any]) -> Scope:

@@ -5,6 +5,7 @@ then has its place among the waiting, so nothing is lost whenever the process di
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -15,7 +16,7 @@ from services.publisher.webhooks.lanes import Lane
 from services.publisher.webhooks.lease import LeaseLostError, release, renew
 from services.publisher.webhooks.ledger import Put, Settlement, Waiting, ahead, due, forgotten, settle
 from services.publisher.webhooks.order import Key, Laid, laid_out
-from services.publisher.webhooks.retries import Wait
+from services.publisher.webhooks.retries import FORGOTTEN, Wait
 from services.publisher.webhooks.view import Served, served
 from shared import logs
 
@@ -23,7 +24,6 @@ ROOM: Final = 32  # mailboxes, or updates after the cursor, that are under way a
 SLICE: Final = 0.5  # seconds until what is done is written, though others are still under way
 RENEWED: Final = 15  # seconds after which a lease is renewed
 LEAVING: Final = 4.0  # seconds that requests under way have at the end
-FORGOTTEN: Final = "position_forgotten"
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -37,11 +37,13 @@ class Taken(Struct, frozen=True, kw_only=True):
 class Worker:
     """Serves one webhook."""
 
-    def __init__(self, post: Post, webhook_id: str, lease: str, stop: asyncio.Event) -> None:
-        """Take what was claimed."""
+    def __init__(
+        self, post: Post, webhook_id: str, lease: str, stop: asyncio.Event, over: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Take what was claimed; once its turn is `over`, it finishes what is under way and begins nothing more."""
         self._store = post.store
         self._id = webhook_id
-        self._course = Course(post, lease, stop)
+        self._course = Course(post, lease, stop, over)
         self._lanes: dict[asyncio.Task[None], Lane] = {}
         self._hook: Served | None = None
         self.found = False  # anything to deliver at all
@@ -72,8 +74,7 @@ class Worker:
             await asyncio.wait(self._lanes, timeout=SLICE)
         if self._lanes and self._course.disabled:
             await asyncio.wait(self._lanes)  # none begins another request
-        await self._settle(hook, taken)
-        return self._course.disabled is None
+        return await self._settle(hook, taken)
 
     async def _take(self, hook: Served) -> Taken:
         """Take up what comes next: first whoever waits and is due, then what lies after the cursor."""
@@ -109,35 +110,44 @@ class Worker:
         for lane in lanes:
             self._lanes[asyncio.create_task(deliver(lane, hook, self._course))] = lane
 
-    async def _settle(self, hook: Served, taken: Taken) -> None:
-        """Write what became of everything. Raises LeaseLostError, Retry, and whatever ended a lane."""
+    async def _settle(self, hook: Served, taken: Taken) -> bool:
+        """Write what became of everything, and return whether it goes on: what comes meanwhile is written next.
+
+        Raises LeaseLostError, Retry, and whatever ended a lane.
+        """
         course, now = self._course, self._course.now
         ended = [task for task in self._lanes if task.done()]
-        puts = [lane.put(course.endpoint, ended=task in ended, now=now) for task, lane in self._lanes.items()]
-        made = tuple(each for lane in self._lanes.values() for each in lane.made)
-        kept = tuple(put for put in puts if put is not None)
-        if made or kept or taken.over or taken.reached > hook.position or course.disabled:
-            done = Settlement(
-                reached=taken.reached,
-                endpoint=course.endpoint,
-                puts=(*taken.puts, *kept),
-                over=taken.over,
-                made=made,
-                hurry=course.hurry,
-                disabled=course.disabled,
-            )
+        done = self._done(taken, ended, now=now)
+        if done.made or done.puts or done.over or done.reached > hook.position or done.disabled:
             await settle(self._store, hook, course.lease, done, now=now)
-            course.leased_at, course.hurry = now, False
+            course.leased_at = now
         elif now - course.leased_at >= RENEWED:
             await renew(self._store, self._id, course.lease, now=now)
             course.leased_at = now
         self._end(ended)
-        if course.disabled:
-            logs.get("publisher").warning("webhook.disabled", webhook=self._id, reason=course.disabled)
+        if done.disabled:
+            logs.get("publisher").warning("webhook.disabled", webhook=self._id, reason=done.disabled)
+        return done.disabled is None
 
-    def _end(self, ended: list[asyncio.Task[None]]) -> None:
+    def _done(self, taken: Taken, ended: list[asyncio.Task[None]], *, now: int) -> Settlement:
+        """Return what is to be written, and begin to gather anew."""
+        course = self._course
+        puts = [lane.put(course.endpoint, ended=task in ended, now=now) for task, lane in self._lanes.items()]
+        made = tuple(each for lane in self._lanes.values() for each in lane.made)
         for lane in self._lanes.values():
             lane.made.clear()
+        hurry, course.hurry = course.hurry, False
+        return Settlement(
+            reached=taken.reached,
+            endpoint=course.endpoint,
+            puts=(*taken.puts, *(put for put in puts if put is not None)),
+            over=taken.over,
+            made=made,
+            hurry=hurry,
+            disabled=course.disabled,
+        )
+
+    def _end(self, ended: list[asyncio.Task[None]]) -> None:
         failures = [error for task in ended if self._lanes.pop(task) and (error := task.exception()) is not None]
         if failures:
             raise failures[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.publisher.consumers import add
+from services.publisher.consumers import add, named
 from services.publisher.news import ORG_REMOVED
 from services.publisher.webhooks import registry
 from services.publisher.webhooks.delivery import Post
@@ -144,7 +144,8 @@ async def make(
     webhook_id, secret = registry.new_id(), fresh()
     blob = sealed(post.keys.vault(), secret, webhook_id)
     made = Fresh(webhook_id=webhook_id, consumer=name, url=url, orgs=orgs, secret=blob, position=after)
-    await registry.make(post.store, made, now=MONDAY)
+    owner = await named(post.store, name)
+    await registry.make(post.store, made, owner_since=owner.created_at if owner else 0, now=MONDAY)
     return await standing(post.store, webhook_id), secret.reveal()
 
 
