@@ -12,13 +12,15 @@ from tzlocal.windows_tz import tz_win, win_tz
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- civil dates are written as if in UTC, without a zone
 UTC_SPELLINGS = ("z", "tzone://microsoft/utc", "coordinated universal time", "(utc) coordinated universal time")
 
+NO_PLACES = frozenset({"localtime", "posixrules", "Factory"})  # files beside the zones: this machine's clock, or none
+
 
 @cache
 def _names() -> dict[str, str]:
     """Map every known name in lower case to its IANA name; where both worlds use a name, IANA's meaning wins."""
     names = dict.fromkeys(UTC_SPELLINGS, "UTC")
     names.update((windows.casefold(), iana) for windows, iana in win_tz.items())
-    names.update((iana.casefold(), iana) for iana in available_timezones())
+    names.update((iana.casefold(), iana) for iana in available_timezones() - NO_PLACES)
     return names
 
 

@@ -164,11 +164,11 @@ def scope(name: str, org_ids: tuple[str, ...], *, all_orgs: bool, actor: str) ->
 
     async def work() -> None:
         async with opened_store() as store, broker_side("nothing was changed") as side:
-            await ready(store)
-            before = await admitted.rescope(store, name, orgs)
-            if before is None:
+            admitted.check(name, orgs)
+            await _named(store, name)
+            await record(store, "consumer.scoped", actor=actor, details=_details(name, orgs))  # no scope without a word
+            if await admitted.rescope(store, name, orgs) is None:
                 raise click.ClickException(_ABSENT)
-            await record(store, "consumer.scoped", actor=actor, details=_details(name, orgs))
             await _followed(store, side, await _named(store, name))
 
     asyncio.run(work())

@@ -1,6 +1,6 @@
 """A board in the terminal: who is busy now, kept up to date over Server-Sent Events.
 
-BUSYLINE_TOKEN=... python docs/examples/board.py http://127.0.0.1:8080 acme [--file board.db] [--once]
+TOKEN=... python docs/examples/board.py http://127.0.0.1:8080 acme [--file board.db] [--once]
 """
 
 import argparse
@@ -63,6 +63,6 @@ if __name__ == "__main__":
     parser.add_argument("--file", default=":memory:")
     parser.add_argument("--once", action="store_true")
     asked = parser.parse_args()
-    source = Http(url=asked.url, token=os.environ["BUSYLINE_TOKEN"], orgs=tuple(asked.orgs))
+    source = Http(url=asked.url, token=os.environ["TOKEN"], orgs=tuple(asked.orgs))
     with suppress(KeyboardInterrupt):
         asyncio.run(main(source, asked.file, once=asked.once))

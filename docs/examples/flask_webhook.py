@@ -1,6 +1,6 @@
 """A receiver of webhooks in Flask: it believes what is signed, and says what it heard.
 
-BUSYLINE_WEBHOOK_SECRETS=whsec_... flask --app docs/examples/flask_webhook.py run --port 5000
+WEBHOOK_SECRETS=whsec_... flask --app docs/examples/flask_webhook.py run --port 5000
 """
 
 import os
@@ -10,7 +10,7 @@ from flask import Flask, request
 from shared.client import AvailabilityUpdated, MailboxRemoved, NotVerified, Update, verified
 
 app = Flask(__name__)
-SECRETS = os.environ["BUSYLINE_WEBHOOK_SECRETS"].split()  # two of them while one is being changed
+SECRETS = os.environ["WEBHOOK_SECRETS"].split()  # two of them while one is being changed
 last: dict[tuple[str, str], int] = {}  # the position of each mailbox's last update: the same one can come twice
 
 

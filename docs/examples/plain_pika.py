@@ -1,6 +1,6 @@
-"""A consumer that uses nothing of ours, written from docs/consumers.md alone: json, pika, sqlite3, urllib.
+"""A consumer that uses nothing of ours, written from the documentation alone: json, pika, sqlite3, urllib.
 
-BUSYLINE_AMQP_URL=amqp://consumer-crm:...@.../busyline BUSYLINE_TOKEN=... \
+AMQP_URL=amqp://consumer-crm:...@.../busyline TOKEN=busyline_... \
     python docs/examples/plain_pika.py http://127.0.0.1:8080 acme
 """
 
@@ -15,47 +15,49 @@ from urllib.request import Request, urlopen
 
 import pika
 
-QUEUE = os.environ.get("BUSYLINE_QUEUE", "consumer.crm.updates")
-TABLE = "CREATE TABLE IF NOT EXISTS mailboxes (org, id, address, sequence INTEGER, blocks, PRIMARY KEY (org, id))"
+QUEUE = os.environ.get("QUEUE", "consumer.crm.updates")
+TABLES = """
+CREATE TABLE IF NOT EXISTS orgs (org PRIMARY KEY, position INTEGER);
+CREATE TABLE IF NOT EXISTS mailboxes (org, id, address, position INTEGER, blocks, PRIMARY KEY (org, id));
+"""
 
 
 def asked(url: str, **query: Any) -> Any:
     """Return what the HTTP API answers."""
-    headers = {"Authorization": f"Bearer {os.environ['BUSYLINE_TOKEN']}"}
-    with urlopen(Request(f"{url}?{urlencode(query)}", headers=headers)) as answer:  # noqa: S310 -- the operator's URL
+    headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
+    with urlopen(Request(f"{url}?{urlencode(query)}", headers=headers), timeout=60) as answer:  # noqa: S310 -- the operator's URL
         return json.load(answer)
 
 
 def begin(base: sqlite3.Connection, url: str, org: str) -> None:
-    """Write down each mailbox's whole window and its position, before anything is consumed."""
+    """Replace all that is held of an organisation by its snapshot, in one transaction."""
+    while True:
+        try:
+            with base:
+                return take_snapshot(base, f"{url}/v1/orgs/{org}/snapshot", org)
+        except HTTPError as error:
+            if error.code != 410:  # the organisation left and came back between two pages
+                raise
+
+
+def take_snapshot(base: sqlite3.Connection, url: str, org: str) -> None:
+    """Write down every page. A mailbox on none of them is not published (any more)."""
     base.execute("DELETE FROM mailboxes WHERE org = ?", (org,))
     cursor: dict[str, str] = {}
     while True:
-        page = asked(f"{url}/v1/orgs/{org}/mailboxes", **cursor)
-        for listed in page["mailboxes"]:
-            if listed["coverage"] == "full":
-                read(base, f"{url}/v1/orgs/{org}/mailboxes/{listed['mailbox_id']}/availability")
+        page = asked(url, limit=500, **cursor)
+        for told in page["mailboxes"]:
+            keep(base, told, told["position"], applied(None, told))
         if page["next"] is None:
+            base.execute("INSERT OR REPLACE INTO orgs VALUES (?, ?)", (org, page["position"]))
             return
         cursor = {"cursor": page["next"]}
 
 
-def read(base: sqlite3.Connection, url: str) -> None:
-    """Write down one mailbox's whole window, unless it is not known any more: then the queue says so."""
-    try:
-        told = asked(url)
-    except HTTPError as error:
-        if error.code not in (404, 409):
-            raise
-    else:
-        keep(base, told, told["position"], told["busy"])
-
-
-def keep(base: sqlite3.Connection, told: dict[str, Any], sequence: int, blocks: Any) -> None:
+def keep(base: sqlite3.Connection, told: dict[str, Any], position: int, blocks: Any) -> None:
     """Write down what is known of a mailbox; None: it is not known when it is busy."""
-    row = (told["org_id"], told["mailbox_id"], told["mailbox"], sequence, json.dumps(blocks))
+    row = (told["org_id"], told["mailbox_id"], told["mailbox"], position, json.dumps(blocks))
     base.execute("INSERT OR REPLACE INTO mailboxes VALUES (?, ?, ?, ?, ?)", row)
-    base.commit()
 
 
 def applied(held: Any, update: dict[str, Any]) -> Any:
@@ -71,39 +73,56 @@ def applied(held: Any, update: dict[str, Any]) -> Any:
     return sorted(blocks, key=lambda block: block["start"])
 
 
-def take(base: sqlite3.Connection, event: dict[str, Any]) -> None:
-    """Apply one event, unless it is a repetition or of a type not known here."""
-    sequence, org, told = int(event["sequence"]), event["orgid"], event["data"]
+def take(base: sqlite3.Connection, event: dict[str, Any]) -> bool:
+    """Apply one event; False: it is a repetition, or in the snapshot already, or of a type not known here."""
+    position, org, told = int(event["sequence"]), event["orgid"], event["data"]
+    (begun,) = base.execute("SELECT position FROM orgs WHERE org = ?", (org,)).fetchone() or (0,)
+    if position <= begun:
+        return False
     if event["type"] == "org.removed.v1":
-        base.execute("DELETE FROM mailboxes WHERE org = ? AND sequence < ?", (org, sequence))
-        base.commit()
-        print(sequence, event["type"], event["subject"], flush=True)
-        return
-    query = "SELECT sequence, blocks FROM mailboxes WHERE org = ? AND id = ?"
+        base.execute("DELETE FROM mailboxes WHERE org = ?", (org,))
+        base.execute("INSERT OR REPLACE INTO orgs VALUES (?, ?)", (org, position))
+        return True
+    query = "SELECT position, blocks FROM mailboxes WHERE org = ? AND id = ?"
     last, held = base.execute(query, (org, event["subject"])).fetchone() or (0, "null")
-    if sequence <= last:
-        return
-    if event["type"] == "mailbox.removed.v1":  # the sequence stays, so that a repetition brings nothing back
-        keep(base, {"org_id": org, "mailbox_id": event["subject"], "mailbox": None}, sequence, None)
+    if position <= last:
+        return False
+    if event["type"] == "mailbox.removed.v1":  # the position stays, so that a repetition brings nothing back
+        keep(base, {"org_id": org, "mailbox_id": event["subject"], "mailbox": None}, position, None)
     elif event["type"] == "availability.updated.v1":
-        keep(base, told, sequence, applied(json.loads(held), told))
-    print(sequence, event["type"], event["subject"], flush=True)
+        keep(base, told, position, applied(json.loads(held), told))
+    else:
+        return False
+    return True
+
+
+def queue(connection: Any, org: str) -> Any:
+    """Return a channel on which the queue is declared and bound; doing it again changes nothing."""
+    channel = connection.channel()
+    channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    channel.queue_bind(QUEUE, "availability", f"{org}.#")
+    return channel
 
 
 def main(url: str, org: str, file: str = "availability.db") -> None:
-    """Declare and bind, then read what there is, then consume: nothing is missed between."""
+    """Have the queue, then take the snapshot, then consume: nothing is missed between."""
+    amqp = pika.URLParameters(os.environ["AMQP_URL"])
     base = sqlite3.connect(file)
-    base.execute(TABLE)
-    with pika.BlockingConnection(pika.URLParameters(os.environ["BUSYLINE_AMQP_URL"])) as connection:
-        channel = connection.channel()
-        channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
-        channel.queue_bind(QUEUE, "availability", f"{org}.#")
-        begin(base, url, org)
-        print("consuming", flush=True)
+    base.executescript(TABLES)
+    with pika.BlockingConnection(amqp) as connection:
+        queue(connection, org)
+    begin(base, url, org)
+    with pika.BlockingConnection(amqp) as connection:
+        channel = queue(connection, org)
         channel.basic_qos(prefetch_count=100)
+        print("consuming", flush=True)
         for method, _, body in channel.consume(QUEUE):
-            take(base, json.loads(body))
+            event = json.loads(body)
+            with base:  # stored first, then acknowledged
+                changed = take(base, event)
             channel.basic_ack(method.delivery_tag)
+            if changed:
+                print(int(event["sequence"]), event["type"], event["subject"], flush=True)
 
 
 if __name__ == "__main__":

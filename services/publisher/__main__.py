@@ -40,15 +40,16 @@ async def run(
     _allow_connections(settings.followers)
     followed = Bell()
     following = Following(rim.store, followed, Limits(each=settings.followers_each, total=settings.followers))
+    gate = _gate(settings)
     async with (
-        post_office(deployment, settings, rim.store) as post,
+        post_office(deployment, settings, rim.store, gate.tally) as post,
         served(
             rim.store,
             rim.health,
             host=settings.host,
             port=settings.port,
             following=following,
-            gate=_gate(settings),
+            gate=gate,
             post=post,
         ) as port,
     ):

@@ -107,9 +107,12 @@ def _sealed(mailbox_id: str) -> str:
 def _opened(cursor: str) -> str:
     """Return the mailbox id to go on after. A cursor holds no org: it is read within the org asked about alone."""
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        mailbox_id = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise invalid("cursor", "It must be `next` of an earlier page.") from None
+        mailbox_id = "\0"
+    if "\0" in mailbox_id:  # no id has it, and PostgreSQL takes no text that does
+        raise invalid("cursor", "It must be `next` of an earlier page.")
+    return mailbox_id
 
 
 OPERATIONS = (

@@ -64,9 +64,9 @@ def scope_of(known: Known, only: Collection[str] = ()) -> Scope | None:
 
 
 async def head(store: Store) -> int:
-    """Return the log's last position; everything up to it is committed. Raises Retry."""
+    """Return the log's last position; everything up to it is committed, and one can go on from it. Raises Retry."""
     async with reached(), store.read() as connection:
-        return await _head(connection)
+        return max(await _head(connection), await _forgotten(connection))  # the last row can be forgotten, too
 
 
 async def beginning(store: Store) -> int:

@@ -37,7 +37,7 @@ ERRORS: dict[int, tuple[str, str, dict[str, Any]]] = {  # what it means, a code 
     ),
     429: ("Too many requests; `Retry-After` says when to ask again.", "too_many_requests", {}),
     500: ("A fault of the service.", "internal", {}),
-    503: ("The service cannot reach its database; try again.", "database_unavailable", {}),
+    503: ("The service cannot reach its database; try again.", "store_unavailable", {}),
 }
 HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "Names this very answer; send it as `If-None-Match` to be spared it.", "type": "string"},

@@ -59,6 +59,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         Meta(ge=1, le=100_000, description="How many may wait for updates over HTTP at once (streams and long polls)."),
     ] = 5000
-    followers_each: Annotated[
-        int, Meta(ge=1, le=100_000, description="How many of them may be of one consumer.")
-    ] = 1000
+    followers_each: Annotated[int, Meta(ge=1, le=100_000, description="How many of them may be of one consumer.")] = (
+        1000
+    )

@@ -56,7 +56,7 @@ class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where a snapshot goes on: the log's position before its first page, and the mailbox to go on after."""
 
     position: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    after: Annotated[str, Meta(max_length=512)]
+    after: Annotated[str, Meta(max_length=512, pattern=r"^[^\x00]*$")]  # PostgreSQL takes no text that has it
 
 
 async def snapshot(request: web.Request) -> web.Response:

@@ -25,6 +25,8 @@ _NAMED: dict[str, tuple[Any, ...]] = {  # words to try for a field of this name,
     "start": (_OPENS, "09:00"),
     "end": (_CLOSES, "17:00"),
     "to": (_CLOSES,),
+    "timeMin": (_OPENS,),
+    "timeMax": (_CLOSES,),
     "status": ("busy", 204),
     "privacy": ("free-busy",),
     "state": ("connected",),
@@ -38,6 +40,8 @@ _NAMED: dict[str, tuple[Any, ...]] = {  # words to try for a field of this name,
     "duration_ms": (38,),
     "duration_minutes": (45,),
     "group": ("panel",),
+    "name": ("panel",),
+    "unverified": ("person0002@contoso.com",),
     "rooms": ("room0001@contoso.com",),
     "free": ("person0001@contoso.com",),
     "webhook": ("wh_0123456789abcdef",),
@@ -46,6 +50,7 @@ _NAMED: dict[str, tuple[Any, ...]] = {  # words to try for a field of this name,
     "location": ("Room 5",),
     "url": ("https://receiver.example.com/busyline",),
 }
+_KEYS = {"calendars": "person0001@contoso.com"}  # under which a map of this name holds its value
 _WORDS = (_OPENS, "2026-03-02", "09:00", "0000000000000000042", "acme")
 _ONLY_IN_TROUBLE = frozenset(
     {"error", "errors", "last_error", "last_error_at", "paused_until", "held", "sentence", "reason", "reasons", "field"}
@@ -76,7 +81,7 @@ def _of(kind: inspect.Type, name: str) -> Any:
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
             return _WORK if name == "days" else [_of(item, name)]
         case inspect.DictType(value_type=value):
-            return {} if name in _ONLY_IN_TROUBLE else {"active": _of(value, name)}
+            return {} if name in _ONLY_IN_TROUBLE else {_KEYS.get(name, "active"): _of(value, name)}
         case _:
             return _of_scalar(kind, name)
 

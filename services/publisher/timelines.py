@@ -81,8 +81,9 @@ async def _forget(connection: AsyncConnection, planned: Plan, held: dict[Key, Ti
     for timeline in planned.timelines:
         key = {"k_org": timeline.org_id, "k_mailbox": timeline.mailbox_id}
         old = held.get((timeline.org_id, timeline.mailbox_id))
+        again = old is not None and old.erased  # the word of that is all there is, and is not told a second time
         if timeline.gone:
-            keys[_EVERYTHING if timeline.erased else _CHANGES].append(key)
+            keys[_EVERYTHING if timeline.erased and not again else _CHANGES].append(key)
             keys[_FEEDS].append(key)
         elif old is not None and old.address != timeline.address:
             keys[_CHANGES].append(key)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from deploy.command.main import main
 from services.publisher.accounting import HOUR, Tally
@@ -16,6 +16,7 @@ from shared import tables
 from shared.errors import Reject
 from shared.store import Store, open_store
 from tests.unit.publisher.readings import MONDAY, connect
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -58,6 +59,27 @@ async def test_whoever_bears_a_name_next_finds_nothing_of_the_one_before(store: 
     assert await named(store, "crm") is None
     assert await counts(store) == {"webhooks": 1, "webhook_waits": 1, "deliveries": 1, "feeds": 1}
     assert not await remove(store, "crm")
+
+
+async def test_what_is_being_made_for_a_consumer_goes_with_it(store: Store) -> None:
+    await add(store, "crm", ["acme"], now=MONDAY)
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def waits() -> bool:
+        async with store.read() as connection:
+            return bool((await connection.execute(waiting)).scalar_one())
+
+    async with store.write() as connection:  # as a feed is made
+        await connection.execute(select(tables.consumers).where(tables.consumers.c.name == "crm").with_for_update())
+        feed = {"feed_id": "f", "secret_hash": "h", "consumer": "crm", "org_id": "acme", "mailbox_id": "m"}
+        await connection.execute(tables.feeds.insert().values(feed | {"created_at": MONDAY}))
+        removing = asyncio.create_task(remove(store, "crm"))
+        if not store.is_sqlite:
+            await until(waits, 30)
+    assert await removing
+    assert (await counts(store))["feeds"] == 0
 
 
 async def own(store: Store, name: str) -> None:

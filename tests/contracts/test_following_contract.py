@@ -15,6 +15,7 @@ from shared.health import Health
 from shared.store import Store, open_store
 from tests.unit.publisher.busy_world import ORGS, STEPS, World
 from tests.unit.publisher.followers import Follower, Replica, published
+from tests.unit.publisher.readings import erased, snapshot
 
 scenes = st.lists(st.sampled_from([*STEPS, "read", "read", "cut", "away", "anew"]), min_size=3, max_size=24)
 SCOPES = st.sampled_from([ORGS, ("*",)])
@@ -91,9 +92,19 @@ async def test_a_stream_cut_at_any_byte_ends_where_the_publisher_is(
         elif word != "away":
             await world.step(word)
     here = await world.settle()
-    for _ in range(2):  # it may be told first to take a snapshot
-        await follower.listen(most=1 << 30, quiet=4)
+    while (follower.replica.position or 0) < await log.head(world.store):  # a heartbeat does not say that all was told
+        await follower.listen(most=1 << 30)
     assert follower.replica.held() == await published(world.store, *here)
+
+
+async def test_a_mailbox_erased_twice_is_still_told_of_to_whoever_has_not_heard(follower: Slow) -> None:
+    world = await follower.begun(ORGS, random.Random(1))
+    await world.put(snapshot())
+    await follower.begin()
+    await world.put(erased(version=2))
+    await world.put(erased(version=3))
+    await follower.read()
+    assert follower.replica.held() == {}
 
 
 async def test_a_position_is_known_once_it_was_given_out_and_until_it_is_forgotten(store: Store) -> None:

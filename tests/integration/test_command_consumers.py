@@ -299,7 +299,10 @@ async def test_what_cannot_be_finished_leaves_nothing_behind(
     with monkeypatch.context() as patch:
         patch.setattr(commands, "record", refused)
         assert "no space left" in await operator.says("add", "crm", "--org", "acme", "--amqp", code=1)
-    assert (users(node), queues(node), await admitted.listed(store)) == ([], set(), [])
+        assert (users(node), queues(node), await admitted.listed(store)) == ([], set(), [])
+        await admitted.add(store, "bi", ["acme"], now=clock.now())
+        assert "no space left" in await operator.says("scope", "bi", "--all", code=1)
+        assert [known.orgs for known in await admitted.listed(store)] == [("acme",)]
 
 
 @pytest.mark.parametrize(
