@@ -12,6 +12,9 @@ IpNetwork = IPv4Network | IPv6Network
 
 _THIS: Final = IPv4Network("0.0.0.0/8")  # Linux takes it for the machine itself
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
+_RESERVED: Final = tuple(  # what Python took for public before it was corrected: IANA's special-purpose registries
+    ip_network(printed) for printed in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")
+)
 _METADATA: Final = frozenset(
     ip_address(printed)
     for printed in ("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe",
@@ -66,7 +69,8 @@ def _carries(address: IpAddress) -> bool:
 
 def _global(address: IpAddress) -> bool:
     site_local = isinstance(address, IPv6Address) and address.is_site_local  # RFC 3879: old, and still private
-    return _carries(address) or (address.is_global and not site_local)
+    reserved = any(address in network for network in _RESERVED)
+    return _carries(address) or (address.is_global and not site_local and not reserved)
 
 
 def _harmless(address: IpAddress) -> bool:

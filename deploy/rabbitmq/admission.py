@@ -13,16 +13,21 @@ from msgspec import Struct
 from deploy.rabbitmq.definitions import (
     CONSUMER,
     NOTHING,
+    QUEUE,
     Consumer,
+    binding_keys,
+    consumer_binding,
     consumer_keys,
+    consumer_queue,
     consumer_rights,
     consumer_user,
     hashed,
+    queue_name,
 )
 from services.publisher.consumers import EVERY_ORG, Known
 from shared.broker import topology
 
-__all__ = ["Consumer", "Place", "consumer_user", "is_word", "owns", "place", "scope_on_broker", "to_import"]
+__all__ = ["QUEUE", "Consumer", "Place", "consumer_user", "is_word", "owns", "place", "scope_on_broker", "to_import"]
 
 _SET: Final = "rabbit_password_hashing_sha256"
 
@@ -62,8 +67,8 @@ def place(consumer: Consumer) -> Place:
         account={"password_hash": secret, "hashing_algorithm": _SET, "tags": ""} if secret else {},
         permissions=consumer_rights(consumer),
         topics={"exchange": topology.AVAILABILITY, "write": NOTHING, "read": read},
-        queue=f"consumer.{consumer.name}.updates",
-        keys=tuple("#" if org == EVERY_ORG else f"{org}.#" for org in consumer.orgs),
+        queue=queue_name(consumer),
+        keys=binding_keys(consumer),
     )
 
 
@@ -90,21 +95,7 @@ def to_import(places: Iterable[Place], vhost: str) -> bytes:
         "users": [{"name": each.user, **each.account, "tags": [], "limits": {}} for each in found],
         "permissions": [{"user": each.user, "vhost": vhost, **each.permissions} for each in found],
         "topic_permissions": [{"user": each.user, "vhost": vhost, **each.topics} for each in found],
-        "queues": [{"name": each.queue, "vhost": vhost, **QUEUE} for each in found],
-        "bindings": [_binding(each.queue, key, vhost) for each in found for key in each.keys],
+        "queues": [consumer_queue(each.queue, vhost) for each in found],
+        "bindings": [consumer_binding(each.queue, key, vhost) for each in found for key in each.keys],
     }
     return msgspec.json.format(msgspec.json.encode(whole), indent=1)
-
-
-QUEUE: Final[dict[str, Any]] = {"durable": True, "auto_delete": False, "arguments": {"x-queue-type": "quorum"}}
-
-
-def _binding(queue: str, key: str, vhost: str) -> dict[str, Any]:
-    return {
-        "source": topology.AVAILABILITY,
-        "vhost": vhost,
-        "destination": queue,
-        "destination_type": "queue",
-        "routing_key": key,
-        "arguments": {},
-    }

@@ -19,6 +19,7 @@ from shared.contracts.values import ORG_ID
 VHOST = "busyline"
 DEFAULT_EXCHANGE = "amq.default"  # the name RabbitMQ checks rights on when a message is sent to a queue by its name
 NOTHING = "^$"
+QUEUE: dict[str, Any] = {"durable": True, "auto_delete": False, "arguments": {"x-queue-type": "quorum"}}
 DAY_MS = 86_400_000
 CONSUMER = re.compile(r"[a-z][a-z0-9-]{0,39}")
 ADMISSION = "admission"  # the user of BUSYLINE_BROKER_ADMIN_URL, which makes consumers' users and queues
@@ -93,12 +94,12 @@ POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     # Dead letters may hold what nobody should keep for ever.
     "parked": (rf"^{re.escape(topology.PARKED)}$", {"message-ttl": 30 * DAY_MS}),
     # A consumer that stays away must not fill the broker's disk: it resumes over HTTP from its position.
-    "consumers": (r"^consumer\.", {"max-length-bytes": 256 * 2**20, "expires": 14 * DAY_MS}),
+    "consumers": (r"^consumer\.", {"max-length-bytes": 256 * 2**20}),
 }
 
 
 class Consumer(Struct, frozen=True, kw_only=True):
-    """A downstream application on the broker: it makes queues named `consumer.<name>.*` for the orgs it may see."""
+    """A downstream application on the broker, with one queue, `consumer.<name>.updates`, for the orgs it may see."""
 
     name: str
     password: str
@@ -110,6 +111,7 @@ def document(passwords: Mapping[str, str], consumers: Iterable[Consumer] = ()) -
 
     Without passwords it holds no users. Raises ValueError for a user that is not known, or a password that is empty.
     """
+    consumers = tuple(consumers)
     users: list[dict[str, Any]] = []
     permissions: list[dict[str, Any]] = []
     topics: list[dict[str, Any]] = []
@@ -128,7 +130,12 @@ def document(passwords: Mapping[str, str], consumers: Iterable[Consumer] = ()) -
         permissions.append(_permission(consumer_user(consumer), **consumer_rights(consumer)))
         topics.append(_topic(consumer_user(consumer), topology.AVAILABILITY, read=consumer_keys(consumer)))
     policies = [_policy(name, pattern, rules) for name, (pattern, rules) in POLICIES.items()]
-    whole = topology.definitions(VHOST) | {
+    common = topology.definitions(VHOST)
+    common["queues"] += [consumer_queue(queue_name(each), VHOST) for each in consumers]
+    common["bindings"] += [
+        consumer_binding(queue_name(each), key, VHOST) for each in consumers for key in binding_keys(each)
+    ]
+    whole = common | {
         "users": users,
         "permissions": permissions,
         "topic_permissions": topics,
@@ -173,10 +180,40 @@ def consumer_user(consumer: Consumer) -> str:
 
 
 def consumer_rights(consumer: Consumer) -> dict[str, str]:
-    """Return what a consumer may do: its own queues, bound to the consumers' exchange."""
+    """Return what a consumer may do: take from its own queue, and bind it to the consumers' exchange.
+
+    It declares nothing: a queue that refuses what is published (`x-overflow`) would hold up everybody's updates.
+    """
     own = rf"consumer\.{re.escape(consumer.name)}\..*"
     read = rf"^({re.escape(topology.AVAILABILITY)}|{own})$"
-    return {"configure": f"^{own}$", "write": f"^{own}$", "read": read}
+    return {"configure": NOTHING, "write": f"^{own}$", "read": read}
+
+
+def consumer_queue(name: str, vhost: str) -> dict[str, Any]:
+    """Return a consumer's queue: durable, and replicated where there are several nodes."""
+    return {"name": name, "vhost": vhost, **QUEUE}
+
+
+def consumer_binding(name: str, key: str, vhost: str) -> dict[str, Any]:
+    """Return what leads updates with a routing key to a consumer's queue."""
+    return {
+        "source": topology.AVAILABILITY,
+        "vhost": vhost,
+        "destination": name,
+        "destination_type": "queue",
+        "routing_key": key,
+        "arguments": {},
+    }
+
+
+def queue_name(consumer: Consumer) -> str:
+    """Return the name of a consumer's queue."""
+    return f"consumer.{consumer.name}.updates"
+
+
+def binding_keys(consumer: Consumer) -> tuple[str, ...]:
+    """Return the routing keys that a consumer's queue is bound with: each names one of its orgs, or all."""
+    return tuple("#" if org == "*" else f"{org}.#" for org in consumer.orgs)
 
 
 def consumer_keys(consumer: Consumer) -> str:

@@ -96,24 +96,14 @@ def take(base: sqlite3.Connection, event: dict[str, Any]) -> bool:
     return True
 
 
-def queue(connection: Any, org: str) -> Any:
-    """Return a channel on which the queue is declared and bound; doing it again changes nothing."""
-    channel = connection.channel()
-    channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
-    channel.queue_bind(QUEUE, "availability", f"{org}.#")
-    return channel
-
-
 def main(url: str, org: str, file: str = "availability.db") -> None:
-    """Have the queue, then take the snapshot, then consume: nothing is missed between."""
+    """Take the snapshot, then consume: the queue has collected updates since the operator made it."""
     amqp = pika.URLParameters(os.environ["AMQP_URL"])
     base = sqlite3.connect(file)
     base.executescript(TABLES)
-    with pika.BlockingConnection(amqp) as connection:
-        queue(connection, org)
     begin(base, url, org)
     with pika.BlockingConnection(amqp) as connection:
-        channel = queue(connection, org)
+        channel = connection.channel()
         channel.basic_qos(prefetch_count=100)
         print("consuming", flush=True)
         for method, _, body in channel.consume(QUEUE):

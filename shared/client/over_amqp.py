@@ -1,4 +1,4 @@
-"""Edge: a consumer's own queue on RabbitMQ, through pika on the asyncio loop: declared, bound, then consumed.
+"""Edge: a consumer's own queue on RabbitMQ, through pika on the asyncio loop: bound, then consumed.
 
 What is not acknowledged when the connection ends comes again.
 """
@@ -29,7 +29,8 @@ _REFUSALS = {403: "broker_access_refused", 404: "broker_not_found", 406: "queue_
 class Queue(Struct, frozen=True, kw_only=True):
     """A consumer's own queue: `url` as the operator gave it (amqps://consumer-NAME:…), `name` consumer.NAME.updates.
 
-    It is declared and bound for `orgs`; without them it is taken as it is. `ca_file` holds the certificates to trust.
+    The operator made it. It is bound for `orgs`, and without them taken as it is. `ca_file` holds the certificates to
+    trust.
     """
 
     url: str
@@ -95,7 +96,7 @@ class Line:
 
 @asynccontextmanager
 async def line(queue: Queue, orgs: Collection[str]) -> AsyncIterator[Line]:
-    """Give the queue, declared and bound for these orgs, not consumed yet. Raises Away, Refused."""
+    """Give the queue, bound for these orgs, not consumed yet. Raises Away, Refused."""
     lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
     connection = await _connected(queue, lost)
     try:
@@ -108,10 +109,7 @@ async def line(queue: Queue, orgs: Collection[str]) -> AsyncIterator[Line]:
 
 
 async def _bound(channel: Any, lost: "asyncio.Future[BaseException]", name: str, orgs: Collection[str]) -> None:
-    """Declare a queue and bind it. Raises Away where the publisher has not made its exchange yet."""
-    if not orgs:
-        return
-    await _ask(lost, channel.queue_declare, queue=name, durable=True, arguments={"x-queue-type": "quorum"})
+    """Bind a queue. Raises Away where the publisher has not made its exchange yet, or nobody the queue."""
     for org_id in orgs:
         try:
             await _ask(lost, channel.queue_bind, queue=name, exchange=EXCHANGE, routing_key=f"{org_id}.#")

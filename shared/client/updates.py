@@ -30,11 +30,11 @@ class Update(Struct, frozen=True, kw_only=True):
 
 
 class _Event(Struct, frozen=True, kw_only=True):
-    """Of an envelope what an update needs."""
+    """Of an envelope what an update needs; an event of another type may be without it, such as a webhook's test."""
 
     type: str
-    sequence: str
-    data: msgspec.Raw
+    sequence: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def update_of(body: bytes) -> Update | None:

@@ -183,10 +183,9 @@ async def test_a_consumer_of_every_org_gets_everything(operator: Operator, node:
 
 async def test_what_the_documentation_lets_a_consumer_do_works_with_its_url(operator: Operator) -> None:
     url = await operator.adds("crm", "acme")
-    quorum = {"x-queue-type": "quorum"}
-    assert lets(url, lambda channel: channel.queue_declare("consumer.crm.updates", durable=True, arguments=quorum))
     assert lets(url, lambda channel: channel.queue_bind("consumer.crm.updates", "availability", "acme.box"))
-    assert lets(url, lambda channel: channel.queue_declare("consumer.crm.mine", durable=True, arguments=quorum))
+    assert lets(url, lambda channel: channel.queue_purge("consumer.crm.updates"))
+    assert lets(url, lambda channel: channel.basic_get("consumer.crm.updates"))
 
 
 async def test_the_broker_refuses_a_consumer_whatever_is_not_its_own(operator: Operator) -> None:
@@ -194,6 +193,11 @@ async def test_the_broker_refuses_a_consumer_whatever_is_not_its_own(operator: O
     url = await operator.adds("crm", "acme")
     for key in ("#", "beta.#", "*.box", "acmes.#"):
         assert not lets(url, lambda channel, key=key: channel.queue_bind("consumer.crm.updates", "availability", key))
+    refusing = {"x-overflow": "reject-publish", "x-max-length": 1}  # it would hold up what is published to everybody
+    for name in ("consumer.crm.mine", "consumer.crm.updates"):
+        assert not lets(url, lambda channel, name=name: channel.queue_declare(name, durable=True, arguments=refusing))
+    assert not lets(url, lambda channel: channel.exchange_declare("consumer.crm.fan", "topic"))
+    assert not lets(url, lambda channel: channel.queue_delete("consumer.crm.updates"))
     for queue in ("consumer.bi.updates", "publisher.live", topology.PARKED):
         assert not lets(url, lambda channel, queue=queue: channel.basic_get(queue))
         assert not lets(url, lambda channel, queue=queue: channel.queue_purge(queue))
@@ -212,13 +216,10 @@ async def test_removal_cuts_a_consumer_off(operator: Operator, node: RabbitServe
     said = await operator.says("add", "crm", "--org", "acme", "--amqp")
     url = line(said, "amqp")
     with signed_in(url) as channel:
-        channel.queue_declare("consumer.crm.mine", durable=True, arguments={"x-queue-type": "quorum"})
-        channel.exchange_declare("consumer.crm.mine", "topic", durable=True)
         await operator.says("remove", "crm")
         await until(lambda: cut(channel), 60)
     assert not enters(url)
     assert (users(node), queues(node)) == ([], set())
-    assert "consumer.crm.mine" not in {each["name"] for each in api(node, f"exchanges/{VHOST}?columns=name")}
     assert await admitted.bearer_of(store, line(said, "token")) is None
     assert "no consumer" in await operator.says("remove", "crm", code=1)
 
@@ -236,16 +237,11 @@ async def test_a_new_scope_holds_for_bindings_that_a_consumer_made_itself(
 ) -> None:
     url = await operator.adds("crm", "acme", "beta")
     with signed_in(url) as channel:
-        channel.queue_declare("consumer.crm.mine", durable=True, arguments={"x-queue-type": "quorum"})
-        channel.exchange_declare("consumer.crm.fan", "topic", durable=True)
-        channel.queue_bind("consumer.crm.mine", "consumer.crm.fan", "#")
-        channel.exchange_bind("consumer.crm.fan", "availability", "acme.#")
-        channel.queue_bind("consumer.crm.mine", "availability", "beta.#")
+        channel.queue_bind("consumer.crm.updates", "availability", "acme.box")
         await operator.says("scope", "crm", "--org", "beta", "--org", "new")
         await until(lambda: cut(channel), 60)  # an open channel remembers what it was allowed
     announce(node, "acme.box", "beta.box", "new.box")
     assert taken(url, "consumer.crm.updates") == ["beta.box", "new.box"]
-    assert taken(url, "consumer.crm.mine") == ["beta.box"]
     assert not lets(url, lambda channel: channel.queue_bind("consumer.crm.updates", "availability", "acme.#"))
     assert [known.orgs for known in await admitted.listed(store)] == [("beta", "new")]
     assert "no consumer" in await operator.says("scope", "nobody", "--all", code=1)
@@ -372,13 +368,13 @@ async def test_who_bore_the_name_before_gets_nothing_of_the_next_who_reads_over_
     assert enters(url)  # who is there is not touched
 
 
-async def test_a_consumer_that_spoils_its_queue_keeps_nobody_else_from_a_narrower_scope(
+async def test_a_consumer_whose_queue_is_of_another_kind_keeps_nobody_else_from_a_narrower_scope(
     operator: Operator, node: RabbitServer, store: Store
 ) -> None:
     spoiling, url = await operator.adds("app", "acme", "beta"), await operator.adds("crm", "acme", "beta")
-    with signed_in(spoiling) as channel:
-        channel.queue_delete("consumer.app.updates")
-        channel.queue_declare("consumer.app.updates", durable=True)  # of another kind than ours
+    spoilt = f"queues/{VHOST}/consumer.app.updates"
+    api(node, spoilt, method="DELETE")
+    api(node, spoilt, b'{"durable": true, "arguments": {"x-queue-type": "classic"}}', method="PUT")
     for name in ("app", "crm"):
         await admitted.rescope(store, name, ["beta"])
     told = await operator.says("sync", code=1)

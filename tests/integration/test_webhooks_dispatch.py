@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from services.publisher.bell import Bell
 from services.publisher.timelines import publish
-from services.publisher.webhooks import registry
+from services.publisher.webhooks import dispatch, registry
 from services.publisher.webhooks.delivery import Post
 from services.publisher.webhooks.dispatch import Dispatcher
 from services.publisher.webhooks.retries import Attempt
@@ -117,6 +117,31 @@ async def test_an_endpoint_or_a_mailbox_that_hangs_holds_up_nobody_else(store: S
         await until(lambda: all(sorted(taker.positions) == told for taker in sender.takers.values()), 60)
         await until(lambda: len(sender.takers) == 2, 60)
     assert all(taker.in_order() for taker in sender.takers.values())
+
+
+async def test_a_webhook_that_is_never_through_makes_room_for_another(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "MOST", 1)
+    monkeypatch.setattr(dispatch, "TURN", 1.0)
+    sender, version = Many(), 0
+
+    async def more(url: str, body: bytes, headers: Mapping[str, str]) -> Attempt:
+        nonlocal version
+        if "busy" in url and version < 10_000:
+            version += 1
+            await tell(store, "m1", "m2", version=version)
+        return await Many.send(sender, url, body, headers)
+
+    monkeypatch.setattr(sender, "send", more)
+    post = post_with(store, tmp_path, sender, Clock())
+    for name in ("busy", "other"):
+        await make(post, url=f"https://{name}.example/", after=0 if name == "busy" else 1)
+    await tell(store, "m1", version=1)
+    await tell(store, "m2", version=1)
+    async with dispatching(post):
+        await until(lambda: len(sender.takers) == 2, 60)
+    assert version < 10_000
 
 
 async def test_at_the_end_what_is_under_way_is_finished_and_the_lease_given_back(store: Store, tmp_path: Path) -> None:

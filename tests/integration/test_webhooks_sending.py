@@ -206,11 +206,11 @@ def means(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     """Have every name mean these addresses, one after the other, and return those that were asked for."""
     asked: list[str] = []
 
-    async def resolve(_: str, port: int, **__: object) -> list[Any]:
+    def resolve(_: str, port: int, *__: object, **___: object) -> list[Any]:
         asked.append(addresses[min(len(asked), len(addresses) - 1)])
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (asked[-1], port))]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return asked
 
 
@@ -230,6 +230,7 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("printed", "seconds"),
     [("120", 120), ("0", 0), (" 7 ", 7), ("Thu, 01 Jan 1970 00:02:00 GMT", 20), ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+     ("Mon, 05 Jan 2026 00:00:00 +99999999999999999", None), ("05 Jan 2026 99999999999999999999:00:00 GMT", None),
      ("", None), ("soon", None), ("-5", None), ("1.5", None), ("99999999999999999999", 999999999), ("\u0661", None)],
 )  # fmt: skip
 def test_retry_after_is_a_number_of_seconds_or_a_date(printed: str, seconds: int | None) -> None:

@@ -18,9 +18,12 @@ from tests.pipeline.fleet import ROOT
 NAME = "consumer.tests.updates"
 
 
-def queue_is_gone(url: str) -> None:
+def queue_is_new(url: str) -> None:
+    """Have a queue as the operator makes it, with nothing in it and nothing bound to it."""
     with kombu.Connection(url) as connection:
-        connection.channel().queue_delete(NAME)
+        channel = connection.channel()
+        channel.queue_delete(NAME)
+        channel.queue_declare(NAME, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
 
 
 def queue(amqp: str) -> Queue | None:

@@ -15,7 +15,7 @@ from shared.broker import address, declare
 from shared.client import Refused, Replica, follow, following, pauses
 from shared.client.updates import Update
 from tests.pipeline.client_office import Office, office, proxy
-from tests.pipeline.client_running import process, queue_is_gone, running
+from tests.pipeline.client_running import process, queue_is_new, running
 from tests.waiting import until
 
 
@@ -33,7 +33,7 @@ def amqp(request: pytest.FixtureRequest) -> str:
         return ""
     url = str(request.getfixturevalue("amqp_url"))
     declare.ensure(address.parse(url))
-    queue_is_gone(url)
+    queue_is_new(url)
     return url
 
 
@@ -100,7 +100,7 @@ async def test_away_past_what_is_kept_it_takes_a_snapshot_anew(publisher: Office
     await publisher.stir(100)
     await publisher.forget()
     if amqp:
-        queue_is_gone(amqp)  # it expired
+        queue_is_new(amqp)  # it was made anew
     with Replica(path) as replica:
         async with running(replica, publisher.http, amqp):
             await publisher.reached_by(replica)

@@ -12,17 +12,17 @@ from shared.broker import address, declare
 from shared.client import Queue, Replica, following, pauses, subscribe
 from shared.contracts.public import AvailabilityUpdated
 from tests.pipeline.client_office import Office, office, proxy
-from tests.pipeline.client_running import NAME, queue_is_gone, running
+from tests.pipeline.client_running import NAME, queue_is_new, running
 from tests.waiting import until
 
 
 @pytest.fixture
 def amqp(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a RabbitMQ with the exchange on it and without our queue; a client comes back soon."""
+    """The URL of a RabbitMQ with the exchange on it and our queue, not bound; a client comes back soon."""
     monkeypatch.setattr(pauses, "FIRST", 0.02)
     monkeypatch.setattr(pauses, "LONGEST", 0.1)
     declare.ensure(address.parse(amqp_url))
-    queue_is_gone(amqp_url)
+    queue_is_new(amqp_url)
     return amqp_url
 
 
@@ -48,7 +48,7 @@ async def test_what_a_queue_lost_is_found_over_http_and_counted(publisher: Offic
                 for number in range(5):
                     await publisher.publish(f"m-{number}")
                 await publisher.relayed()
-                queue_is_gone(amqp)  # it overflowed
+                queue_is_new(amqp)  # it overflowed
                 way._to = int(amqp.rpartition(":")[2].split("/")[0])
                 await publisher.reached_by(replica)
                 assert (replica.position or 0) > (before or 0)
