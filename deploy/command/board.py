@@ -91,7 +91,9 @@ def update_line(position: int, kind: str, data: Mapping[str, Any]) -> Text:
         return text.append(f"  coverage unknown ({data.get('reason')})", "magenta")
     text.append(f"  {data['from']} … {data['to']}  ", "dim")
     for block in data["busy"][:4]:
-        text.append(f"{block['status']} {block['start'][5:16]}-{block['end'][11:16]}  ", STYLE[block["status"]])
+        start, end = block["start"][5:16], block["end"][5:16]
+        until = end[6:] if end[:5] == start[:5] else end  # a block of days names its last one
+        text.append(f"{block['status']} {start}-{until}  ", STYLE[block["status"]])
     if len(data["busy"]) > 4:
         text.append(f"and {len(data['busy']) - 4} more", "dim")
     return text if data["busy"] else text.append("all free", "green")

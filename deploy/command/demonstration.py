@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy.command import board, published, setting_up
+from deploy.command import board, first_requests, published, setting_up
 from deploy.command.context import console
 from deploy.command.looking import follow
 from deploy.command.policies import policy, policy_options
@@ -90,8 +90,9 @@ async def _demo(asked: DemoOptions, folder: Path) -> None:
             rows = await published.rows(running.api)
             if asked.out is not None:
                 _write(asked.out, rows)
-            _show(running, rows)
+            _show(rows)
             if not asked.once:
+                _offer(running, rows)
                 setting_up.show(running)
                 async with setting_up.renewing(running):
                     await _go_on(running)
@@ -165,19 +166,22 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _show(running: Trial, rows: list[dict[str, Any]]) -> None:
+def _show(rows: list[dict[str, Any]]) -> None:
     day = clock.now() - clock.now() % DAY
     console.print(board.mailbox_table([published.for_table(row) for row in rows], day, width=console.width))
     console.print(board.legend())
+
+
+def _offer(running: Trial, rows: list[dict[str, Any]]) -> None:
+    """Print what may be asked while the demo runs, about those of whom most is known."""
     console.print(f"\n[bold]HTTP API[/bold]  {running.api_url}/openapi.json  (ends with the demo)", highlight=False)
-    example = next((row["mailbox"] for row in rows if row["coverage"] == "full"), "ADDRESS")
-    for path in ("status", "mailboxes", f"mailboxes/{example}/availability"):
-        console.print(
-            f"  curl -H 'Authorization: Bearer {running.token}' {running.api_url}/v1/orgs/{running.org_id}/{path}",
-            highlight=False,
-            soft_wrap=True,
-            style="dim",
-        )
+    known = sorted((row for row in rows if row["coverage"] == "full"), key=lambda row: len(row["busy"]), reverse=True)
+    lines = [first_requests.variables(running.api_url, running.token, running.org_id)]
+    if known:
+        asked = first_requests.requests([row["mailbox"] for row in known], clock.now())
+        lines += [f"{each.shows:<31}{each.command}" for each in asked]
+    for line in lines:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True, style="dim")
 
 
 async def _go_on(running: Trial) -> None:

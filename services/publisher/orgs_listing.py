@@ -73,7 +73,7 @@ def _query(known: Known, *, after: str) -> Select[Any]:
 def _unread() -> ColumnElement[bool]:
     """Say whether a mailbox is to be read and nothing that may be shown was published of it."""
     same = and_(timelines.c.org_id == mailboxes.c.org_id, timelines.c.mailbox_id == mailboxes.c.mailbox_id)
-    shown = exists().where(same, timelines.c.generation >= orgs.c.shown_from)
+    shown = exists().where(same, timelines.c.generation >= orgs.c.shown_from).correlate(mailboxes, orgs)
     return and_(mailboxes.c.org_id == orgs.c.org_id, mailboxes.c.bucket == Bucket.ACTIVE.value, ~shown)
 
 

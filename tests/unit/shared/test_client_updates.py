@@ -57,6 +57,8 @@ def test_a_type_that_is_not_known_is_passed_over() -> None:
         b"{}",
         b"[" * 100_000,
         json.dumps(UPDATED | {"sequence": "later"}).encode(),
+        json.dumps({name: each for name, each in UPDATED.items() if name != "sequence"}).encode(),
+        json.dumps({name: each for name, each in UPDATED.items() if name != "data"}).encode(),
         json.dumps(UPDATED | {"data": UPDATED["data"] | {"busy": "Budget"}}).encode(),
         json.dumps(REMOVED | {"data": {"org_id": "acme"}}).encode(),
     ],
