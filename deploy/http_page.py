@@ -91,7 +91,8 @@ def _curl(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
     for parameter in operation["parameters"]:
         name = parameter["name"]
         url = url.replace(f"{{{name}}}", _SAMPLES.get(name, name.upper()))
-    words_of_it = ["curl"]
+    endless = "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
+    words_of_it = ["curl -N" if endless else "curl"]
     if method != "get":
         words_of_it.append(f"-X {method.upper()}")
     if operation.get("security") != []:

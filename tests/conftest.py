@@ -3,6 +3,7 @@
 BUSYLINE_TEST_AMQP_URL and BUSYLINE_TEST_PG_URL name servers that may be emptied by tests.
 """
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from deploy.sandbox.state import State
 from shared.broker import address, declare, topology
 from shared.migrate import upgrade
+from tests import databases
+from tests.databases import Databases
 from tests.ews_schema import SCHEMA, problems
 from tests.servers import (
     Container,
@@ -23,11 +27,15 @@ from tests.servers import (
     SlapdServer,
     Unavailable,
     empty,
-    execute,
     postgres_server,
     rabbit_server,
 )
 from tests.slapd_organisation import slapd_server
+from tests.templates import compile_once
+
+settings.register_profile("busyline", deadline=None)  # other workers compute beside this one: no example has a time
+settings.load_profile("busyline")
+os.environ["SSL_CERT_FILE"] = os.devnull  # nobody here has a certificate of a public CA, and to read all takes 20 ms
 
 S = TypeVar("S", bound=RabbitServer | PostgresServer | SlapdServer | Container)
 _numbers = count(1)
@@ -60,6 +68,11 @@ def _started(make: Callable[[], S], what: str, variable: str) -> Iterator[S]:
         yield server
     finally:
         server.stop()
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of every further search for garbage: it stays to the end."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +135,9 @@ def amqp_url(rabbitmq: RabbitServer | Container | Given) -> str:
 @pytest.fixture
 def postgres_url(postgres: PostgresServer | Container | Given) -> Iterator[str]:
     """An empty database of the test's own."""
-    yield from _database(postgres.url, "template0")
+    url = databases.created(postgres.url, "template0")
+    yield url
+    databases.dropped(postgres.url, url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -150,26 +165,24 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer | Container | Given) -> Iterator[str]:
-    """The name of a PostgreSQL database with the tables in it, to be copied."""
-    for url in _database(postgres.url, "template0"):
-        upgrade(url)
-        yield url.rpartition("/")[2]
+def postgres_databases(postgres: PostgresServer | Container | Given) -> Iterator[Databases]:
+    """PostgreSQL databases with the tables in them, and no rows."""
+    template = databases.created(postgres.url, "template0")
+    try:
+        upgrade(template)
+        held = Databases(postgres.url, template.rpartition("/")[2])
+        yield held
+        held.close()
+    finally:
+        databases.dropped(postgres.url, template)
 
 
 @pytest.fixture
-def migrated_postgres_url(postgres: PostgresServer | Container | Given, postgres_template: str) -> Iterator[str]:
-    """A PostgreSQL database of the test's own with the tables in it."""
-    yield from _database(postgres.url, postgres_template)
-
-
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"busyline_test_{os.getpid()}_{next(_numbers)}"
-    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield f"{server.rpartition('/')[0]}/{name}"
-    finally:
-        execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+def migrated_postgres_url(postgres_databases: Databases) -> Iterator[str]:
+    """A PostgreSQL database with the tables in it, for this test alone."""
+    url = postgres_databases.take()
+    yield url
+    postgres_databases.give_back(url)
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
@@ -178,6 +191,14 @@ def broker_url(request: pytest.FixtureRequest) -> str:
     if request.param == "memory":
         return f"memory://test{next(_numbers)}"
     return str(request.getfixturevalue("amqp_url"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates_are_compiled_once() -> Iterator[None]:
+    """Spare each test that opens a page of ours the compiling."""
+    with pytest.MonkeyPatch.context() as patch:
+        compile_once(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ class PostgresServer:
         """Kill it where it stands."""
         if self._server is not None:
             self._server.kill()
-            until_it(lambda: not listens(self.port), 10, "PostgreSQL's end")
+            until_it(lambda: not listens(self.port), 60, "PostgreSQL's end")
             self._server = None
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ def execute(url: str, *statements: str) -> None:
     """Run statements on a PostgreSQL, each on its own, from outside any event loop."""
 
     async def work() -> None:
-        connection = await asyncpg.connect(url, timeout=10)
+        connection = await asyncpg.connect(url, timeout=60)
         try:
             for statement in statements:
                 await connection.execute(statement)

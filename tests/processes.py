@@ -118,7 +118,7 @@ class Group:
         """Kill the group where it stands and wait for its end."""
         self._guard.kill()
         self.signal(signal.SIGKILL)
-        self._leader.wait(10)
+        self._leader.wait(60)
         self._guard.communicate()
 
 

@@ -147,13 +147,13 @@ class SlapdServer:
             return
         where = f"ldaps://127.0.0.1:{self.port} ldap://127.0.0.1:{self.plain_port}"
         self._server = Group([self._program, "-f", self._config, "-h", where, "-d", "stats"], self._folder)
-        until_it(self._answers, 30, "slapd")
+        until_it(self._answers, 60, "slapd")
 
     def kill(self) -> None:
         """Kill it where it stands."""
         if self._server is not None:
             self._server.kill()
-            until_it(lambda: not listens(self.port), 10, "slapd's end")
+            until_it(lambda: not listens(self.port), 60, "slapd's end")
             self._server = None
 
     def stop(self) -> None:

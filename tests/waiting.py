@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 
 async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
     """Return as soon as it holds; fail after so many seconds."""
-    end = time.monotonic() + seconds
+    begun = time.monotonic()
     while True:
         answer = holds()
         if answer if isinstance(answer, bool) else await answer:
             return
-        assert time.monotonic() < end, f"did not come about in {seconds} s"
-        await asyncio.sleep(0.01)
+        waited = time.monotonic() - begun
+        assert waited < seconds, f"did not come about in {seconds} s"
+        await asyncio.sleep(min(0.01 + waited / 20, 0.1))  # whoever waits long asks less often

@@ -60,11 +60,11 @@ class Admin:
         """Follow a link by its name."""
         await self.page.get_by_role("link", name=name).first.click()
 
-    async def reads(self, text: str, *, within: float = 15) -> None:
+    async def reads(self, text: str, *, within: float = 60) -> None:
         """Wait until the page says something."""
         await expect(self.page.locator("body")).to_contain_text(text, timeout=within * 1000)
 
-    async def arrives(self, path: str, *, within: float = 15) -> None:
+    async def arrives(self, path: str, *, within: float = 60) -> None:
         """Wait until the browser is at a path."""
         await self.page.wait_for_url(lambda url: urlsplit(url).path == path, timeout=within * 1000)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.admin import Admin
 from tests.browser.world import World, world
@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(600))
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
@@ -62,6 +63,7 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """One browser for the whole run."""
+    expect.set_options(timeout=60_000)
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield running
@@ -93,7 +95,7 @@ async def admins(browser: Browser, place: World, screenshots: Path) -> AsyncIter
                 reduced_motion="reduce",
             )
             profiles.push_async_callback(profile.close)
-            profile.set_default_timeout(15_000)
+            profile.set_default_timeout(60_000)
             made.append(Admin(await profile.new_page(), place, screenshots))
             return made[-1]
 

@@ -36,7 +36,7 @@ async def test_an_admin_connects_and_sees_everything_enabled(admin: Admin, place
     await admin.arrives(MICROSOFT)
     await admin.looks("microsoft")
     await connects(admin)
-    await admin.arrives("/setup/status", within=30)
+    await admin.arrives("/setup/status", within=60)
     await admin.reads("Enabled", within=60)
     await admin.looks("status-enabled")
     state = await orgs.org(place.store, "acme")
@@ -72,7 +72,7 @@ async def test_an_admin_who_cancels_is_shown_the_way_on(admin: Admin, place: Wor
     await admin.looks("microsoft-declined")
     await admin.follows("Begin anew")
     await connects(admin)
-    await admin.arrives("/setup/status", within=30)
+    await admin.arrives("/setup/status", within=60)
     assert await orgs.org(place.store, "acme") is not None
 
 
@@ -117,8 +117,8 @@ async def test_a_tenant_of_another_org_is_refused(admins: NewAdmin) -> None:
     first, second = await admins(), await admins()
     await first.enters("first")
     await connects(first)
-    await first.arrives("/setup/status", within=30)
+    await first.arrives("/setup/status", within=60)
     await second.enters("second")
     await connects(second)
-    await second.reads("already connected under another organisation", within=30)
+    await second.reads("already connected under another organisation", within=60)
     await second.looks("microsoft-tenant-taken")

@@ -69,7 +69,7 @@ async def test_by_keyboard_alone_an_admin_connects_and_changes_the_settings(admi
     await admin.page.keyboard.press("Enter")
     await admin.page.get_by_role("button", name="Global Administrator of").first.press("Enter")
     await admin.page.get_by_role("button", name="Accept").press("Enter")
-    await admin.arrives("/setup/status", within=30)
+    await admin.arrives("/setup/status", within=60)
     await admin.reads("Enabled", within=60)
     await admin.opens("/setup/settings")
     await presses_tab_until(admin, "Show entries marked Free")

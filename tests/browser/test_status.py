@@ -13,7 +13,7 @@ async def test_progress_is_live_until_everything_is_enabled(admin: Admin, place:
     await admin.enters()
     await connecting
     await admin.opens("/setup/status")
-    await admin.reads("Sync in progress", within=30)
+    await admin.reads("Sync in progress", within=60)
     await admin.reads("mailboxes")
     await admin.looks("status-syncing")
     await admin.reads("Enabled", within=60)
@@ -24,7 +24,7 @@ async def test_a_connection_that_is_refused_says_what_to_do(admin: Admin, place:
     await place.request_connection()
     await admin.enters()
     await admin.opens("/setup/status")
-    await admin.reads("Not connected", within=30)
+    await admin.reads("Not connected", within=60)
     await admin.reads("The app is disabled in this tenant")
     await admin.looks("status-refused")
 
@@ -39,7 +39,7 @@ async def test_what_is_wrong_leads_to_the_mailboxes_and_each_can_be_tested(admin
     await admin.reads("What to do")
     await admin.looks("mailbox-denied")
     await admin.presses("Test")
-    await admin.reads("could not be read", within=30)
+    await admin.reads("could not be read", within=60)
     await admin.looks("mailbox-tested")
 
 
@@ -101,7 +101,7 @@ async def test_an_org_that_is_turned_away_is_told_what_to_repair(admin: Admin, p
     await place.verify_now()
     await admin.enters()
     await admin.opens("/setup/status")
-    await admin.reads("Needs your attention", within=30)
+    await admin.reads("Needs your attention", within=60)
     await admin.looks("status-attention")
     await admin.follows("Go to the connection")
     await admin.looks("connection-attention")

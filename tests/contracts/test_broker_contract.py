@@ -179,7 +179,7 @@ async def test_an_announcement_is_with_the_broker_before_anything_else_happens(b
     while not await broker.announce([]):
         pass
     handed_over = broker.announce([("acme.m1", b"{}", {"id": str(number)}) for number in range(400)])
-    assert await asyncio.wait_for(handed_over, 10)
+    assert await asyncio.wait_for(handed_over, 60)
     assert [headers["id"] for _, _, headers in seen] == [str(number) for number in range(400)]
 
 
@@ -220,7 +220,7 @@ async def test_a_delayed_message_comes_no_sooner_than_asked(broker: Broker) -> N
     await broker.publish([Outgoing(read(), 1.5)])
     async with working(broker, handle):
         await until(lambda: handle.count == 1)
-    assert 1.5 <= handle.times[0] - start < 6
+    assert handle.times[0] - start >= 1.5
     assert handle.deliveries[0].attempt == 1
 
 
@@ -375,7 +375,7 @@ async def test_a_halt_puts_the_message_back_and_ends_the_run(broker: Broker) -> 
     await broker.publish([read()])
     task = asyncio.create_task(broker.run([Consumer(BACKFILL, handle, 2)], service="fetcher", stop=asyncio.Event()))
     with pytest.raises(Halt, match="key_missing"):
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     await until(lambda: _depth_is(broker, BACKFILL, 1))
     again = Recorder()
     async with working(broker, again):
@@ -403,7 +403,7 @@ async def test_stopping_lets_the_work_in_hand_finish_and_hands_the_rest_back(bro
     await entered.wait()
     stop.set()
     asyncio.get_running_loop().call_later(0.2, leave.set)
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     done = len(finished)
     assert 1 <= done <= 2
     await until(lambda: _depth_is(broker, BACKFILL, 10 - done))
@@ -422,7 +422,7 @@ async def test_work_that_outlasts_the_deadline_is_handed_back(broker: Broker) ->
     task = asyncio.create_task(broker.run([Consumer(BACKFILL, handle, 2)], service="fetcher", stop=stop))
     await entered.wait()
     stop.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     await until(lambda: _depth_is(broker, BACKFILL, 1))
 
 

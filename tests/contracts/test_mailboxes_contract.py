@@ -77,7 +77,7 @@ async def all_rows(store: Store) -> dict[str, Any]:
 async def test_pages_that_find_the_same_newcomers_in_another_order_do_not_block_each_other(store: Store) -> None:
     found = [verdict(number) for number in range(150)]
     members = [(each.mailbox_id, each.address) for each in reversed(found)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(
             census.record(store, seen(), found),
             census.mark_scope(store, seen("run2"), members),

@@ -102,7 +102,7 @@ async def run_for_a_pass(store: Store, days: int) -> None:
     else:
         await asyncio.wait({running}, timeout=0.2)
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
 
 
 async def _kept_is(store: Store, positions: list[int]) -> bool:

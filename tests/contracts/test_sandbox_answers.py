@@ -56,7 +56,7 @@ def asking(tmp_path: Path, request: pytest.FixtureRequest) -> Caller:
         ("/users/{user-id}", USER),
         ("/users/{user-id}", f"{USER}?$select={ALL_OF_A_USER}"),
         ("/users/{user-id}/mailboxSettings", f"{USER}/mailboxSettings"),
-        ("/users/{user-id}/mailboxSettings", f"{USER}/mailboxSettings?$select=timeZone,userPurpose"),
+        ("/users/{user-id}/mailboxSettings", f"{USER}/mailboxSettings?$select=timeZone,userPurpose,workingHours"),
         ("/users/{user-id}/calendarView", f"{USER}/calendarView?{WINDOW}&$top=60"),
         ("/users/{user-id}/calendarView", f"{USER}/calendarView?{WINDOW}&{FREE_BUSY}&$count=true"),
         ("/places/microsoft.graph.room", "/places/microsoft.graph.room"),

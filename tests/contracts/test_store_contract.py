@@ -88,14 +88,14 @@ async def test_a_cancelled_write_leaves_nothing_and_blocks_nobody(store: Store) 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(put(store, "b"), 10)
+    await asyncio.wait_for(put(store, "b"), 60)
     assert await count(store) == 1
 
 
 async def test_a_reader_sees_only_what_is_committed_and_does_not_wait(store: Store) -> None:
     async with store.write() as connection:
         await connection.execute(relay.insert().values(name="a", position=1))
-        assert await asyncio.wait_for(count(store), 10) == 0
+        assert await asyncio.wait_for(count(store), 60) == 0
     assert await count(store) == 1
 
 
@@ -167,7 +167,7 @@ async def test_the_publication_lock_makes_the_second_wait_for_the_first(store: S
         task = asyncio.create_task(second())
         await asyncio.sleep(0.1)
         order.append("first")
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     assert order == ["first", "second"]
 
 

@@ -44,7 +44,7 @@ def test_it_becomes_ready_and_ends_in_order_on_sigterm(sqlite_url: str, tmp_path
             assert time.monotonic() < end
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

@@ -53,6 +53,11 @@ ALLOWED = {
     "updates": {"publisher": WRITE, "authorizer": frozenset({"DELETE"})},  # and columns: see below
     "relay": {"publisher": WRITE},
     "consumers": {"publisher": WRITE},
+    "webhooks": {"publisher": WRITE},
+    "webhook_waits": {"publisher": WRITE},
+    "deliveries": {"publisher": WRITE},
+    "feeds": {"publisher": WRITE},
+    "accesses": {"publisher": WRITE},
     "alembic_version": dict.fromkeys(SERVICES, READ),
 }
 

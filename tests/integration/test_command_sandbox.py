@@ -27,7 +27,7 @@ def told(tmp_path: Path) -> Iterator[list[str]]:
                 break
         yield lines
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0
 
 
 def named(lines: list[str], name: str) -> str:

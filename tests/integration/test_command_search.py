@@ -19,6 +19,7 @@ from shared import tables
 from shared.broker import Outgoing, open_broker, opening, topology
 from shared.contracts.messages import MailboxRead
 from shared.store import Store, open_store
+from tests.waiting import until
 
 ADDRESS = "person0001@contoso.com"
 LISTED = Witness(org_id="acme", made_at=0, addresses=(ADDRESS,), mailbox_ids=("box-0001",))
@@ -199,7 +200,11 @@ async def test_an_org_is_found_in_the_headers_of_a_message(broker_url: str) -> N
         await broker.publish([MailboxRead(org_id="acme", generation=1, mailbox_id="x", since=0)])
         found = await places.queue("fetcher.backfill", engine.browse, Matcher("acme", ()))
         assert (found.things, dict(found.hits)) == (1, {"queue fetcher.backfill: org": 1})
-        assert await broker.depth("fetcher.backfill") == 1
+
+        async def lies_there_again() -> bool:
+            return await broker.depth("fetcher.backfill") == 1
+
+        await until(lies_there_again)
     finally:
         await engine.close()
         await broker.close()

@@ -49,7 +49,6 @@ async def test_a_mailbox_is_erased_and_then_the_org_leaves_and_nothing_is_found(
         assert address not in await operator.says("mailboxes", running.org_id)
         disconnect = ("disconnect", running.org_id, "--yes", "--wait", "60", "--witness", str(witness))
         assert "Receipt" in await operator.says(*disconnect)
-        await operator.says("consumers", "remove", running.org_id)  # the trial calls it like the org
         receipt = json.loads(await operator.says("receipt", running.org_id))
         assert receipt["counts"]["mailboxes"] >= 8
         canaries = [word for canary in sorted(running.sandbox.canaries)[:20] for word in ("--canary", canary)]

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))["services"]
 OURS = ("authorizer", "fetcher", "normalizer", "publisher")
 BIN = Path(sys.executable).parent
-ORG, QUEUE, PASSWORD = "acme", "consumer.crm.updates", "pw-of-the-trial"
+ORG, QUEUE, WRITTEN = "acme", "consumer.crm.updates", "amqp://consumer-crm:PASSWORD@localhost/busyline"
 
 
 class Stack:
@@ -34,7 +34,7 @@ class Stack:
 
     def __init__(self, folder: Path, rabbit: RabbitServer, postgres: PostgresServer) -> None:
         self.folder, self.rabbit, self.postgres = folder, rabbit, postgres
-        self.sandbox_port, self.http_port = free_port(), free_port()
+        self.sandbox_port, self.http_port, self.setup_port = free_port(), free_port(), free_port()
         self.health = {name: free_port() for name in OURS}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -43,6 +43,8 @@ class Stack:
         found = {name: self.local(str(value)) for name, value in SERVICES[service].get("environment", {}).items()}
         if service in self.health:
             found["BUSYLINE_HEALTH_PORT"] = str(self.health[service])
+        if service == "authorizer":
+            found["BUSYLINE_AUTHORIZER_SETUP_PORT"] = str(self.setup_port)  # 8090 may be somebody else's here
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **found}
 
     def local(self, text: str) -> str:
@@ -50,6 +52,7 @@ class Stack:
         text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
         for there, here in {
             "@rabbitmq/": f"@127.0.0.1:{self.rabbit.port}/",
+            "@rabbitmq:15672": f"@127.0.0.1:{self.rabbit.management_port}",
             "@postgres/": f"@127.0.0.1:{self.postgres.port}/",
             "https://sandbox:8443": f"https://localhost:{self.sandbox_port}",
             "/var/lib/busyline": str(self.folder),
@@ -114,7 +117,7 @@ def ready(port: int) -> bool:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("compose")
     try:
-        built = Stack(folder, RabbitServer(folder / "rabbit"), PostgresServer())
+        built = Stack(folder, RabbitServer(folder / "rabbit", managed=True), PostgresServer())
     except Unavailable as missing:
         pytest.skip(f"servers of the test's own are needed: {missing}")
     try:
@@ -159,13 +162,9 @@ def demand_passwords(postgres: PostgresServer, *, owner: str) -> None:
 @pytest.fixture(scope="module")
 def connected(stack: Stack) -> Stack:
     """Follow docs/operations.md and docs/consumers.md: admit a consumer to the broker, then connect the org."""
-    rights = r"^consumer\.crm\..*$"
-    stack.rabbit.control("add_user", "consumer-crm", PASSWORD)
-    stack.rabbit.control(
-        "set_permissions", "-p", "busyline", "consumer-crm", rights, rights, r"^(availability|consumer\.crm\..*)$"
-    )
-    stack.rabbit.control("set_topic_permissions", "-p", "busyline", "consumer-crm", "availability", "^$", r"^acme\.")
-    stack.start("example", [sys.executable, "-u", "-c", example(stack)])
+    said = stack.once("operator", "consumers", "add", "crm", "--org", ORG, "--amqp")
+    url = re.findall(r"^amqp +(\S+)$", said, re.MULTILINE)[0]
+    stack.start("example", [sys.executable, "-u", "-c", example(url)])
     until(lambda: consumed(stack), "the example's consumer")
     tenant, client = (re.findall(rf"{word} +(\S+)", stack.said("sandbox"))[0] for word in ("tenant", "client id"))
     secret = stack.folder / "sandbox" / "client-secret"
@@ -174,11 +173,12 @@ def connected(stack: Stack) -> Stack:
     return stack
 
 
-def example(stack: Stack) -> str:
+def example(url: str) -> str:
     """Return the program printed for consumers."""
     text = (ROOT / "docs" / "consumers.md").read_text(encoding="utf-8")
     program = re.findall(r"```python\n(import json.*?)```", text, re.DOTALL)[0]
-    return str(program.replace("PASSWORD@localhost", f"{PASSWORD}@127.0.0.1:{stack.rabbit.port}"))
+    assert WRITTEN in program
+    return str(program.replace(WRITTEN, url))
 
 
 def consumed(stack: Stack) -> bool:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import update
 
 from deploy.sandbox import Fault, FaultKind, Sandbox, SandboxOptions, start
-from deploy.sandbox.directory import GROUP_HALF
+from deploy.sandbox.directory import GROUP_HALF, Hours
 from deploy.sandbox.directory import Reach as Reachable
 from services.fetcher import enumeration
 from services.fetcher.settings import Settings
@@ -19,6 +19,8 @@ from shared.contracts.policy import Policy, Scope
 from shared.contracts.values import Bucket, Kind
 from shared.tables import mailboxes
 from tests.unit.fetcher.desk import Desk, addresses, opened, reach_of
+
+SHORT = Hours(start=600, end=720)
 
 
 @pytest.fixture
@@ -99,9 +101,11 @@ async def test_whoever_comes_back_is_read(sandbox: Sandbox, known: Desk) -> None
 
 
 @pytest.mark.parametrize(
-    "change", [{"mail": "renamed@example.org"}, {"kind": Kind.SHARED}, {"time_zone": "Asia/Tokyo"}], ids=str
+    "change",
+    [{"mail": "renamed@example.org"}, {"kind": Kind.SHARED}, {"time_zone": "Asia/Tokyo"}, {"working_hours": SHORT}],
+    ids=["address", "kind", "time zone", "hours"],
 )
-async def test_a_mailbox_that_changes_its_address_kind_or_zone_is_read_once_more_under_the_same_generation(
+async def test_a_mailbox_that_changes_its_address_kind_zone_or_hours_is_read_once_more_under_the_same_generation(
     sandbox: Sandbox, known: Desk, change: dict[str, Any]
 ) -> None:
     address = people(sandbox)[0]
@@ -111,7 +115,15 @@ async def test_a_mailbox_that_changes_its_address_kind_or_zone_is_read_once_more
     (snapshot,) = known.snapshots
     assert (snapshot.mailbox.mailbox_id, snapshot.generation) == (before.mailbox_id, 1)
     assert snapshot.mailbox.address == person.address
-    assert (snapshot.mailbox.kind, snapshot.mailbox.time_zone) != (before.kind, before.time_zone) or "mail" in change
+    mailbox = snapshot.mailbox
+    assert (mailbox.kind, mailbox.time_zone) != (before.kind, before.time_zone) or change.keys() & {
+        "mail",
+        "working_hours",
+    }
+    assert mailbox.working_hours is not None
+    assert {(each.start, each.end) for each in mailbox.working_hours.periods} == (
+        {(600, 720)} if "working_hours" in change else {(480, 1020)}
+    )
     assert known.unreadable == []
     await follow(known)
     assert len(known.snapshots) == 1

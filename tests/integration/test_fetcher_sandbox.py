@@ -126,7 +126,7 @@ async def test_only_what_the_policy_allows_is_asked_for(sandbox: Sandbox, desk: 
     await desk.run()
     asked = {name.lower() for names in sandbox.requests.selects["calendarView"] for name in names.split(",")}
     assert asked == {"start", "end", "showas", "isallday", "iscancelled", "responsestatus"}
-    assert set(sandbox.requests.selects["mailboxSettings"]) == {"timeZone,userPurpose"}
+    assert set(sandbox.requests.selects["mailboxSettings"]) == {"timeZone,userPurpose,workingHours"}
     said = repr(desk.snapshots)
     assert not [canary for canary in sandbox.canaries if canary in said]
 
@@ -284,7 +284,7 @@ async def test_without_the_permission_for_settings_everybody_is_tried(sandbox: S
     desk.enumerate()
     await desk.run()
     assert addresses(desk.snapshots) == readable(sandbox)
-    assert {snapshot.mailbox.time_zone for snapshot in desk.snapshots} == {""}
+    assert {(each.mailbox.time_zone, each.mailbox.working_hours) for each in desk.snapshots} == {("", None)}
     await desk.later(21)  # a mailbox that turns its first reading away may put the organisation in doubt
     rows = await desk.rows()
     assert {row.bucket for row in rows.values()} >= {"active", "denied", "no_mailbox"}

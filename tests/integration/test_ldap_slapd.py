@@ -146,6 +146,7 @@ async def test_loopback_is_not_reached_where_no_operator_allows_it(slapd: SlapdS
     assert slapd.said("ACCEPT") == before
 
 
+@pytest.mark.usefixtures("slapd")  # skipped where there is none
 async def test_a_referral_is_not_followed() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)

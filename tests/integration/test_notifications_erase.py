@@ -24,6 +24,7 @@ async def test_of_an_erased_mailbox_only_its_id_is_kept(tmp_path: Path, sqlite_u
         await change_mailbox(
             here.context.store, person, version=4, time_zone="W. Europe Standard Time", read_at=1, read_generation=1,
             lease_id="1:x", lease_until=clock.now() + 600, dirty=True, scope_run="r",
+            working_hours=b'{"periods":[]}',
         )  # fmt: skip
         await here.keep()
         done = await erase(here.context, erasure(person), delivery())

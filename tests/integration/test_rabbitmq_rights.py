@@ -119,7 +119,7 @@ async def test_publishing_without_the_right_to_is_told_and_not_tried_for_ever(se
     )  # fmt: skip
     try:
         with pytest.raises(Halt, match="broker_refused"):
-            await asyncio.wait_for(fetcher.publish([foreign]), 20)
+            await asyncio.wait_for(fetcher.publish([foreign]), 60)
         await fetcher.publish([MailboxRead(org_id="acme", generation=1, mailbox_id="m", since=1)])
     finally:
         await fetcher.close()
@@ -136,7 +136,7 @@ async def test_consuming_without_the_right_to_ends_the_run(server: RabbitServer)
     foreign = Consumer("normalizer.snapshots", handle)
     try:
         with pytest.raises(Halt, match="broker_refused"):
-            await asyncio.wait_for(fetcher.run([foreign], service="fetcher", stop=asyncio.Event()), 20)
+            await asyncio.wait_for(fetcher.run([foreign], service="fetcher", stop=asyncio.Event()), 60)
     finally:
         await fetcher.close()
     assert handled == []

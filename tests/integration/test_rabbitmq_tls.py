@@ -47,7 +47,7 @@ async def test_messages_pass_over_an_encrypted_connection(url: str) -> None:
     try:
         await broker.publish([READ] * 300)
         run = broker.run([Consumer("fetcher.backfill", handle)], service="fetcher", stop=stop)
-        await asyncio.wait_for(run, 30)
+        await asyncio.wait_for(run, 60)
     finally:
         await broker.close()
     assert handled == [READ] * 300
@@ -57,6 +57,6 @@ async def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(url: str
     broker = open_broker(url.partition("?")[0])
     try:
         with pytest.raises(Halt, match="broker_refused"):
-            await asyncio.wait_for(broker.publish([READ]), 20)
+            await asyncio.wait_for(broker.publish([READ]), 60)
     finally:
         await broker.close()

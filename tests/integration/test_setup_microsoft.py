@@ -382,8 +382,9 @@ async def test_neither_the_page_nor_the_store_holds_the_flow_in_the_clear(journe
     async with console.store.read() as reading:
         rows = (await reading.exec_driver_sql("SELECT * FROM sign_ins")).all()
     assert len(rows) == 1
-    assert state not in repr(rows)
-    assert b"code_verifier" not in repr(rows).encode()
+    kept = repr([tuple(row) for row in rows])  # a row's own is cut in the middle
+    assert state not in kept
+    assert "code_verifier" not in kept
 
 
 # Microsoft says no

@@ -203,8 +203,8 @@ class Town:
 
     async def holding(self, word: str) -> list[str]:
         async with self.store.read() as connection:
-            kept = {each.name: repr((await connection.execute(select(each))).all()) for each in metadata.sorted_tables}
-        return [name for name, rows in kept.items() if word in rows]
+            kept = {each.name: (await connection.execute(select(each))).all() for each in metadata.sorted_tables}
+        return [name for name, rows in kept.items() if word in repr([tuple(row) for row in rows])]  # a row's own is cut
 
 
 def pass_time(seconds: int) -> None:

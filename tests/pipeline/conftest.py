@@ -26,6 +26,14 @@ POLL = 3  # seconds
 PAGE = 20  # directory objects a page, so that there are several
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests the time that whole pipelines take beside other workers: each wait has its own, shorter end."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where an org is under trial, whatever the engines."""
 

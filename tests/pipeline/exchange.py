@@ -126,7 +126,7 @@ class Organisation:
             rows = [row for row in await self._active() if row.mailbox_id in before]
             return all(row.version > before[row.mailbox_id] and not row.lease_id for row in rows)
 
-        await until(done, 30)
+        await until(done)
 
     async def _active(self) -> list[Any]:
         return [row for row in (await self.rows()).values() if row.bucket == "active"]

@@ -97,7 +97,7 @@ class Fleet:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
-    async def died(self, name: str, replica: int = 1, *, within: float = 60) -> int:
+    async def died(self, name: str, replica: int = 1, *, within: float = 120) -> int:
         """Wait until a replica has ended by itself and return its status; -9 where it was killed."""
         process = self._processes[f"{name}.{replica}"]
         async with asyncio.timeout(within):
@@ -154,7 +154,7 @@ class Fleet:
             await broker.close()
             await store.close()
 
-    async def ready(self, *, within: float = 60) -> None:
+    async def ready(self, *, within: float = 120) -> None:
         """Wait until every service says that it can do its work."""
         async with asyncio.timeout(within), aiohttp.ClientSession() as session:
             for port in [self._health[name] for name in self._processes]:

@@ -84,14 +84,14 @@ async def consuming(url: str) -> AsyncIterator[Consumer]:
         await asyncio.to_thread(consumer.close)
 
 
-async def disconnected(store: Store, broker: Broker, consumer: Consumer, *, org_id: str, within: float = 120) -> Left:
+async def disconnected(store: Store, broker: Broker, consumer: Consumer, *, org_id: str, within: float = 240) -> Left:
     """Say, as a platform would, that an org left, and wait for the news and for the receipt."""
     began = time.perf_counter()
     await broker.publish([OrgDisconnected(org_id=org_id)])
     return await left(store, consumer, org_id=org_id, began=began, within=within)
 
 
-async def left(store: Store, consumer: Consumer, *, org_id: str, began: float, within: float = 120) -> Left:
+async def left(store: Store, consumer: Consumer, *, org_id: str, began: float, within: float = 240) -> Left:
     """Wait for consumers' news and for the receipt of a disconnection asked for."""
     news = asyncio.create_task(_news(consumer, within))
     async with asyncio.timeout(within):

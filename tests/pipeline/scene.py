@@ -124,7 +124,7 @@ class Scene:
             self._known[key] = oracle.blocks(items, window, person.time_zone)
         return self._known[key]
 
-    async def agrees(self, *, within: float = 60) -> None:
+    async def agrees(self, *, within: float = 120) -> None:
         """Wait until what is published is what the calendars say. Raises AssertionError, naming what differs."""
         end = time.monotonic() + within
         while found := await self.differences():

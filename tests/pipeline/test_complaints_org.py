@@ -205,7 +205,7 @@ async def test_26_disconnecting_leaves_nothing(here: Town) -> None:
     assert here.sandbox.subscriptions() == ()
     assert await here.trial.parked() == []
     assert await here.holding("@sandbox.example") == []
-    # the receipt, the last word to consumers, and the name of the consumer, which is the org's here
+    # the receipt, the last word to consumers, and the position at which each consumer heard it
     assert set(await here.holding(here.trial.org_id)) <= {"audit", "purges", "updates", "consumers"}
 
 

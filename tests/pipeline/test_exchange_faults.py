@@ -29,7 +29,7 @@ async def test_readings_end_although_the_server_is_busy_every_third_time(tmp_pat
     async with organisation(tmp_path, policy=DETAILS, connects=False, mailboxes=mailboxes) as made:
         await made.stands("connected")
         made.sandbox.order(Fault(kind=FaultKind.THROTTLE, match=READS, every=3, seconds=0.2, retry_form=form))
-        await made.settled(within=40)
+        await made.settled(within=60)
         (order,) = made.sandbox.state.faults.orders
         assert order.struck >= mailboxes
         assert made.sandbox.requests.peaks["EWS"] <= Settings().exchange_requests
@@ -41,7 +41,7 @@ async def test_free_and_busy_time_is_read_although_the_server_is_busy_every_thir
     async with organisation(tmp_path, connects=False, mailboxes=MANY) as made:
         await made.stands("connected")
         made.sandbox.order(Fault(kind=FaultKind.THROTTLE, match=READS, every=3, seconds=0.2))
-        await made.settled(within=40)
+        await made.settled(within=60)
         (order,) = made.sandbox.state.faults.orders
         assert 2 <= order.struck < MANY
     await until(lambda: not _at_the_server())
@@ -56,7 +56,7 @@ async def test_a_mailbox_whose_server_is_always_busy_fails_after_a_bounded_numbe
         async def failed() -> bool:
             return (await made.buckets()).get(unlucky) == ("failing", "server_busy")
 
-        await until(failed, 40)
+        await until(failed)
         assert (await made.scene.differences()).keys() == {unlucky}
         (order,) = made.sandbox.state.faults.orders
         assert 3 <= order.struck <= 3 * 4  # each try waits out three brief pauses
@@ -110,7 +110,7 @@ async def test_a_mailbox_that_leaves_the_scope_is_doubted_once_and_then_denied(
         async def untold() -> bool:
             return (await made.scene.differences()).keys() == {leaver}
 
-        await until(denied, 30)
+        await until(denied)
         await until(untold)
         assert made.failed_sign_ins() == 0
 

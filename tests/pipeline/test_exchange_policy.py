@@ -52,7 +52,7 @@ async def test_nothing_is_left_of_an_exchange_organisation_that_leaves(tmp_path:
                 and await authorizer_orgs.org(made.store, made.scene.org_id) is None
             )
 
-        await until(gone, 30)
+        await until(gone)
         named = (made.sandbox.ews_user, "svc-busyline", made.sandbox.ews_password, *made.sandbox.canaries[:100])
         said = await leaving.searched(made.here.deployment, made.scene.org_id, listed, canaries=named)
         assert "Nothing of it was found" in said

@@ -85,7 +85,7 @@ async def test_a_password_changed_at_the_server_is_noticed_costs_little_and_is_m
         await made.connect(made.way_in())
         await made.stands("connected")
         await made.make_due()
-        await made.settled(within=40)
+        await made.settled(within=60)
         assert made.failed_sign_ins() == failed
 
 

@@ -78,7 +78,7 @@ async def storm(place: Place) -> AsyncIterator[Storm]:
     scene.stir(30)
     await until(lambda: _all_struck(place), 60)
     scene.stir(30)
-    await scene.agrees(within=90)
+    await scene.agrees(within=180)
     struck = {order.number: order.struck for order in sandbox.state.faults.orders}
     sandbox.clear_faults()
     yield Storm(place, numbers, {name: struck[number] for name, number in numbers.items()}, addresses)

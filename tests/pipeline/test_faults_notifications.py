@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 HOUR = 3600
 POLL = 6 * HOUR
 SOON = 10.0  # seconds: spacing, retries of one failed reading
+LAST = 90.0  # seconds before the time allowed in which there are no leaps: work under way would seem to last as long
 Fault = Callable[[Embedded], Awaitable[None]]
 
 
@@ -164,15 +165,17 @@ async def _agreed(here: Embedded, *, within: float) -> float | None:
     while await here.scene.differences():
         if _loop().time() - start > 1.25 * within + HOUR:
             return None
-        await _pass(start)
+        await _pass(start, but_slowly=(within - LAST, within))
     return _loop().time() - start
 
 
-async def _pass(since: float) -> None:
-    """Let time pass, the faster the longer it has been waited."""
+async def _pass(since: float, *, but_slowly: tuple[float, float] = (0.0, 0.0)) -> None:
+    """Let time pass, the faster the longer it has been waited; without leaps where what is measured comes about."""
     waited = _loop().time() - since
-    if waited > 30:
-        _loop().leap(min(60.0, waited / 30))
+    leap = min(60.0, waited / 30) if waited > 30 else 0.0
+    if waited < but_slowly[1]:
+        leap = min(leap, max(but_slowly[0] - waited, 0.0))
+    _loop().leap(leap)
     await asyncio.sleep(0.2)
 
 

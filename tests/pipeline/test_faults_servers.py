@@ -78,7 +78,7 @@ async def test_availability_follows_the_calendars_when_a_server_fails(apart: Apa
     apart.scene.stir(20)
     await fault(apart)
     apart.scene.stir(20)
-    await apart.scene.agrees(within=90)
+    await apart.scene.agrees(within=180)
     assert said(await apart.broker.parked()) == []
     assert apart.fleet.dead() == []
 

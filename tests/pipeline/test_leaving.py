@@ -57,8 +57,8 @@ async def subscribed(
 async def test_nothing_is_left_of_an_org_that_leaves(subscribed: Apart, killed: str, tmp_path: Path) -> None:
     fleet, scene, sandbox = subscribed.fleet, subscribed.scene, subscribed.scene.sandbox
     await fleet.connect("acme", entry(sandbox), scene.policy)
-    await until(lambda: len(sandbox.subscriptions()) >= MAILBOXES, 90)
-    await scene.agrees(within=90)
+    await until(lambda: len(sandbox.subscriptions()) >= MAILBOXES, 180)
+    await scene.agrees(within=180)
     witness = await leaving.listed(scene.store, "acme", tmp_path / "witness")
     async with leaving.consuming(subscribed.rabbit.url) as consumer:
         scene.stir(100)  # readings are under way when the word comes

@@ -112,7 +112,7 @@ async def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 async def _shown(scene: Scene, broker: Broker, heard: Heard, door: tuple[int, str]) -> Watched:
-    await scene.agrees(within=90)
+    await scene.agrees(within=180)
     found = Watched(scene=scene, broker=broker, heard=heard, port=door[0], token=door[1])
     await until(lambda: _announced(found), 30)
     return found

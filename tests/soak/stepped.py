@@ -6,9 +6,11 @@ the loop (SQLite, msal) takes no time, unless it waits for something that does.
 
 import asyncio
 import selectors
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -21,7 +23,9 @@ from shared import clock
 
 _BY_THE_CLOCK = (msal.application, msal.individual_cache, msal.token_cache)  # tokens end by it
 QUIET = 0.001  # seconds of real time without an event, after which nothing is under way on sockets
-STUCK = 0.5  # after which a thread that works for the loop waits for its time to pass
+STUCK = 0.5  # after which a thread that works for the loop, and does not compute, waits for its time to pass
+PATIENCE = 60  # times so long a thread may compute, or wait for a processor, before time passes nevertheless
+_THREADS = Path("/proc/self/task")
 
 
 class _Patient(selectors.DefaultSelector):
@@ -34,9 +38,27 @@ class _Patient(selectors.DefaultSelector):
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         events = super().select(STUCK if self.in_threads else QUIET)
+        for _ in range(PATIENCE):
+            if events or not self.in_threads or not _others_compute():
+                break
+            events = super().select(STUCK)
         if not events:
             self.passed += timeout
         return events
+
+
+def _others_compute() -> bool:
+    """Say whether a thread of this process besides this one runs, waits for a processor or for a disk."""
+    mine = str(threading.get_native_id())
+    others = (one / "stat" for one in _THREADS.glob("*") if one.name != mine)
+    return any(_state(each) in "RD" for each in others)
+
+
+def _state(stat: Path) -> str:
+    try:
+        return stat.read_text().rpartition(") ")[2][0]
+    except OSError:  # it has ended meanwhile
+        return "X"
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):

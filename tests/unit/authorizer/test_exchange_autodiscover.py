@@ -253,7 +253,7 @@ def test_a_redirect_over_plain_http_is_asked_for_without_anybodys_name() -> None
         thread = threading.Thread(target=answer)
         thread.start()
         told = hints.redirect("127.0.0.1", LOOPBACK, port=listening.getsockname()[1])
-        thread.join(10)
+        thread.join(60)
     assert told == "https://ex.acme.example/autodiscover/"
     assert heard[0].startswith(b"GET /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: ")
     assert b"uthorization" not in heard[0]
@@ -278,10 +278,10 @@ def test_a_host_that_answers_a_byte_now_and_then_does_not_keep_the_thread(monkey
             daemon=True,
         )
         asking.start()
-        asking.join(5)
+        asking.join(60)
         slow = asking.is_alive()
         over.set()
-        thread.join(5)
+        thread.join(60)
     assert not slow
 
 

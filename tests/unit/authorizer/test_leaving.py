@@ -244,7 +244,7 @@ async def test_nothing_of_the_authorizers_own_is_left(both: Store, compacting: l
     assert await names(both) == []
     assert compacting == [[0, 0]]  # what is cleaned up is what was deleted before
     async with both.read() as reading:
-        rows = repr((await reading.execute(select(leaving.purges))).all())
+        rows = repr([tuple(row) for row in (await reading.execute(select(leaving.purges))).all()])
     assert ONE.tenant_id not in rows + repr(await audit.entries(both, "acme"))
 
 

@@ -66,7 +66,7 @@ class Running:
 
     async def end(self) -> None:
         self.rim.stop.set()
-        await asyncio.wait_for(asyncio.gather(*self.tasks), 30)
+        await asyncio.wait_for(asyncio.gather(*self.tasks), 60)
 
     async def say(self, org_id: str = "acme", connection: Any = ONE, policy: Any = None) -> None:
         message = OrgConnected(org_id=org_id, connection=connection, policy=policy or Policy())
@@ -178,7 +178,7 @@ async def test_a_policy_for_nobody_is_tried_again(running: Running) -> None:
         found = await orgs.org(running.desk.store, "acme")
         return found is not None and found.policy.detail is Detail.DETAILS
 
-    await until(in_force, 30)
+    await until(in_force)
 
 
 async def test_a_doubted_org_is_verified_kept_from_being_read_and_taken_up_again(
@@ -233,7 +233,7 @@ async def test_a_service_that_is_away_is_asked_again_and_an_org_that_returns_wai
     async def asked_again() -> bool:
         return await running.rim.broker.depth("fetcher.purge") >= 2
 
-    await until(asked_again, 30)
+    await until(asked_again)
     assert await running.is_("acme", "disconnecting")
     assert not await running.purged(1)
     purgers = Purgers(running.rim.broker, running.rim.stop)
@@ -422,7 +422,7 @@ async def test_stopping_does_not_wait_for_a_broker_that_is_away(desk: Desk, monk
 
     await until(connected)
     rim.stop.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
 
 
 def deployment(tmp_path: Path, **changed: Any) -> Deployment:
@@ -499,6 +499,6 @@ async def test_the_service_starts_on_a_good_deployment_and_asks_anew_for_what_no
 
     await until(asked_for)
     rim.stop.set()
-    await asyncio.wait_for(task, 20)
+    await asyncio.wait_for(task, 60)
     await broker.close()
     await store.close()

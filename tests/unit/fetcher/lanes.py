@@ -127,7 +127,7 @@ class Lanes:
                 found = (await connection.execute(select(mailboxes.c.mailbox_id).where(busy))).first()
             return found is None and not any(waiting)
 
-        await until(settled, 30)
+        await until(settled, 60)
 
     async def read(self, message: Message, delivery: Delivery) -> Done:
         assert isinstance(message, MailboxRead)
@@ -169,7 +169,7 @@ async def lanes(store_url: str, *, settings: Settings | None = None, polling: bo
         finally:
             at_work.stop.set()
             context.due.set()  # polling may be waiting for that
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await asyncio.gather(*tasks)
             await broker.close()
             await store.close()

@@ -92,7 +92,7 @@ async def test_items_that_a_server_is_always_too_busy_for_are_given_up() -> None
     server = BusyExchange({"b": 100})
     server.books[PERSON] = [event(DAY, DAY + 60, "b")]
     with pytest.raises(EwsError, match="ErrorServerBusy"):
-        await asyncio.wait_for(read_details(server, PERSON, WINDOW, policy=DETAILS), 5)
+        await asyncio.wait_for(read_details(server, PERSON, WINDOW, policy=DETAILS), 60)
     assert server.operations["GetItem"] == 4
 
 

@@ -259,7 +259,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(listener: Listener, m
     host, port = listener.url.split("/")[2].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
-    answer = await asyncio.wait_for(reader.readline(), 5)
+    answer = await asyncio.wait_for(reader.readline(), 60)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408")
 
@@ -274,7 +274,7 @@ async def test_who_sends_no_request_or_no_further_one_is_not_waited_for(
     async with served_notifications(listener.context, listener.broker, Health(), vault=listener.vault) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent.encode())
-        await asyncio.wait_for(reader.read(), 5)  # to its end
+        await asyncio.wait_for(reader.read(), 60)  # to its end
         writer.close()
 
 

@@ -83,7 +83,6 @@ async def test_rooms_are_listed(ask: Asked) -> None:
 
 
 async def test_subscriptions_begin_and_end(sandbox: Sandbox, ask: Asked) -> None:
-    sandbox.ews.behave(minute=0.001)
     streaming = {
         "FolderIds": {"_value_1": [{"DistinguishedFolderId": {"Id": "calendar"}}]},
         "EventTypes": {"_value_1": [{"EventType": "CreatedEvent"}, {"EventType": "ModifiedEvent"}]},
@@ -92,6 +91,7 @@ async def test_subscriptions_begin_and_end(sandbox: Sandbox, ask: Asked) -> None
     name = message(begun, "Subscribe").SubscriptionId
     ended = await asyncio.to_thread(ask, "Unsubscribe", impersonated=PERSON, SubscriptionId=name)
     assert message(ended, "Unsubscribe").ResponseCode == "NoError"
+    sandbox.ews.behave(minute=0.001)
     gone = await asyncio.to_thread(
         ask, "GetStreamingEvents", impersonated=PERSON, SubscriptionIds={"SubscriptionId": [name]}, ConnectionTimeout=1
     )

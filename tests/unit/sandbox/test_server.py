@@ -95,7 +95,7 @@ async def test_msal_signs_in_and_reads(sandbox: Sandbox, monkeypatch: pytest.Mon
             instance_discovery=False,
             azure_region=False,
             verify=str(sandbox.ca_file),
-            timeout=10,
+            timeout=60,
         )
         try:
             return dict(app.acquire_token_for_client([f"{sandbox.url}/.default"]))

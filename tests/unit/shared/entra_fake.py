@@ -38,7 +38,7 @@ class EntraFake:
 
     def close(self) -> None:
         self._server.shutdown()
-        self._thread.join(5)
+        self._thread.join(60)
         self._server.server_close()
 
     def _handler(fake) -> type[BaseHTTPRequestHandler]:  # noqa: N805 -- the handler has a self of its own

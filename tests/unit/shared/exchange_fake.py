@@ -105,7 +105,7 @@ class ExchangeFake:
 
     def close(self) -> None:
         self._server.shutdown()
-        self._thread.join(5)
+        self._thread.join(60)
         self._server.server_close()
 
     @contextmanager

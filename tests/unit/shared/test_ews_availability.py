@@ -1,4 +1,4 @@
-"""GetUserAvailability becomes one answer a person: times and nothing else, everybody's error apart."""
+"""GetUserAvailability becomes one answer a person: times and working hours alone, everybody's error apart."""
 
 import pytest
 from hypothesis import given
@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from shared.clock import moment
 from shared.contracts.messages import RawEvent
+from shared.contracts.values import WorkPeriod
 from shared.ews.availability import availability
 from shared.ews.errors import EwsError
 from shared.ews.time_zone import zone_name
@@ -112,6 +113,51 @@ def test_the_zone_people_work_in_is_read_along() -> None:
     (found,) = availability([answer(person(event(), zone=ZONE))])
     assert found.zone is not None
     assert zone_name(found.zone, 2026) == "W. Europe Standard Time"
+
+
+def work(*periods: tuple[str, str, str]) -> str:
+    shown = "".join(
+        f"<t:WorkingPeriod><t:DayOfWeek>{days}</t:DayOfWeek><t:StartTimeInMinutes>{start}</t:StartTimeInMinutes>"
+        f"<t:EndTimeInMinutes>{end}</t:EndTimeInMinutes></t:WorkingPeriod>"
+        for days, start, end in periods
+    )
+    return ZONE.replace("</t:WorkingHours>", f"<t:WorkingPeriodArray>{shown}</t:WorkingPeriodArray></t:WorkingHours>")
+
+
+@pytest.mark.parametrize(
+    ("days", "numbers"),
+    [
+        ("Monday Tuesday Wednesday Thursday Friday", [0, 1, 2, 3, 4]),
+        (" Sunday  Saturday ", [6, 5]),
+        ("Weekday", [0, 1, 2, 3, 4]),
+        ("WeekendDay", [5, 6]),
+        ("Day", [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_when_people_work_is_read_along(days: str, numbers: list[int]) -> None:
+    (found,) = availability([answer(person(event(), zone=work((days, "480", "720"), ("Monday", "780", "0"))))])
+    assert found.work == (*(WorkPeriod(number, 480, 720) for number in numbers), WorkPeriod(0, 780, 1440))
+    assert found.zone is not None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ("Someday", "480", "1020"),
+        ("Monday", "1020", "480"),
+        ("Monday", "", "480"),
+        ("Monday", "480", "9999"),
+        ("Monday", "8:00", "17:00"),
+    ],
+)
+def test_working_hours_that_make_no_sense_are_none_and_the_times_stand(odd: tuple[str, str, str]) -> None:
+    (found,) = availability([answer(person(event(), zone=work(("Monday", "480", "1020"), odd)))])
+    assert (found.work, len(found.events), found.error) == ((), 1, None)
+
+
+def test_working_hours_may_be_of_no_day_or_not_there() -> None:
+    found = availability([answer(person(zone=work()), person(zone=ZONE), person(event()))])
+    assert [each.work for each in found] == [(), (), ()]
 
 
 def test_a_whole_answer_may_be_an_error() -> None:

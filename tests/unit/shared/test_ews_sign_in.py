@@ -87,7 +87,7 @@ async def test_until_someone_is_in_requests_go_one_by_one(exchange: ExchangeFake
         nonlocal first
         if first:
             first = False
-            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(60)
         return Given(body=message("GetFolder"))
 
     exchange.answer = answer

@@ -122,7 +122,7 @@ class Speaker:
 
     def close(self) -> None:
         self._listener.close()
-        self._thread.join(20)
+        self._thread.join(60)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ async def test_a_directory_is_believed_only_under_its_own_name(papers: tls.Paper
     around = surroundings(str(papers.ca_file), "127.0.0.0/8")
     with pytest.raises(LdapError, match="not_trusted"):
         await probe(source, CREDENTIAL, around)
-    thread.join(20)
+    thread.join(60)
     listener.close()
 
 

@@ -46,7 +46,7 @@ async def test_another_process_may_write_between_two_writes(tmp_path: Path) -> N
     for n in range(3):
         async with store.write() as connection:
             await connection.execute(relay.insert().values(name=f"ours{n}", position=n))
-        other = sqlite3.connect(file, timeout=5)
+        other = sqlite3.connect(file, timeout=60)
         other.execute("INSERT INTO relay VALUES (?, 0)", (f"theirs{n}",))
         other.commit()
         other.close()

@@ -202,7 +202,7 @@ async def taken(console: Console, queue: str, count: int) -> list[MailboxRead]:
             stop.set()
         return Done()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await console.broker.run([Consumer(queue, handle)], service="fetcher", stop=stop)
     return found
 
