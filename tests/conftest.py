@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from deploy.sandbox.state import State
@@ -42,6 +43,13 @@ _numbers = count(1)
 # every quorum queue's folder is named in RabbitMQ's directory of queues: a kill before that breaks the last one
 _REMEMBERED = """cd /var/lib/rabbitmq/mnesia/*/quorum/* || exit 1
 for queue in */; do grep -qF "${queue%/}" names.dets || exit 1; done"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a module's tests made of logging: it may write to a file that is closed by then."""
+    yield
+    structlog.reset_defaults()
 
 
 class Given:

@@ -48,8 +48,9 @@ class Admin:
 
     async def opens(self, path: str) -> int:
         """Open a page below /setup and return its status."""
-        answer = await self.page.goto(f"{self.place.url}{path}")
-        assert answer is not None
+        answer = None
+        while answer is None:  # the page that was open loaded itself anew at that moment: what it shows had changed
+            answer = await self.page.goto(f"{self.place.url}{path}")
         return answer.status
 
     async def presses(self, name: str) -> None:
