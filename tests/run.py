@@ -29,7 +29,7 @@ NEEDS = {
     "chromium": ("", ["/usr/bin/chromium", "/usr/bin/google-chrome"]),
 }
 CONTAINED = ("rabbitmq-server", "postgresql")  # what a container engine serves as well
-WORKERS = 5  # many tests wait more than they compute: for retries, for servers to come back
+WORKERS = 4  # many tests wait more than they compute: for retries, for servers to come back
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 

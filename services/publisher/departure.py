@@ -3,10 +3,10 @@
 It refuses an org that is in force, and leaves alone whatever a newer generation published: it was connected anew.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Delete, and_, delete, exists, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Delete, and_, delete, exists, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.publisher.news import ORG_REMOVED, told_of_departure
@@ -91,15 +91,16 @@ async def _page(connection: AsyncConnection, org_id: str, generation: int) -> di
         .where(updates.c.generation <= generation)
         .order_by(updates.c.position)
     )
+    # As a common table a page is read once; PostgreSQL may read a subquery again for each row, and delete everything.
+    rows, positions = (each.limit(PAGE).with_for_update().cte("page") for each in (published, told))
     return {
-        "timelines": await _deleted(
-            connection, delete(timelines).where(key.in_(published.limit(PAGE).with_for_update()))
-        ),
+        "timelines": await _deleted(connection, delete(timelines).where(key.in_(select(rows))), timelines.c.mailbox_id),
         "updates": await _deleted(
-            connection, delete(updates).where(updates.c.position.in_(told.limit(PAGE).with_for_update()))
+            connection, delete(updates).where(updates.c.position.in_(select(positions))), updates.c.position
         ),
     }
 
 
-async def _deleted(connection: AsyncConnection, statement: Delete) -> int:
-    return (await connection.execute(statement)).rowcount
+async def _deleted(connection: AsyncConnection, statement: Delete, key: ColumnElement[Any]) -> int:
+    """Delete, and return how many rows went: SQLite's driver counts none of a statement that begins with a table."""
+    return len((await connection.execute(statement.returning(key))).all())

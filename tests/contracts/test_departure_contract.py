@@ -135,10 +135,10 @@ def broken_after(statements: int) -> object:
     """Return what deletes, and fails after so many statements: as a process that ends between two pages."""
     deleted, left = departure._deleted, iter(range(statements))
 
-    async def delete_or_fail(connection: object, statement: object) -> int:
+    async def delete_or_fail(*asked: object) -> int:
         if next(left, None) is None:
             raise ZeroDivisionError
-        return await deleted(connection, statement)  # type: ignore[arg-type]
+        return await deleted(*asked)  # type: ignore[arg-type]
 
     return delete_or_fail
 
@@ -167,8 +167,8 @@ def noting(gone: list[int]) -> object:
     """Return what deletes, and notes how many rows each statement took away."""
     deleted = departure._deleted
 
-    async def delete_and_note(connection: object, statement: object) -> int:
-        gone.append(await deleted(connection, statement))  # type: ignore[arg-type]
+    async def delete_and_note(*asked: object) -> int:
+        gone.append(await deleted(*asked))  # type: ignore[arg-type]
         return gone[-1]
 
     return delete_and_note

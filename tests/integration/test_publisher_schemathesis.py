@@ -116,13 +116,13 @@ async def _filled(store: Store, post: Post, token: str) -> tuple[dict[str, str],
 
 
 @thoroughly.parametrize()
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_answer_about_what_is_there_is_a_fault_or_undescribed(case: schemathesis.Case, populated: World) -> None:
     called(case, populated)
 
 
 @by_chance.parametrize()
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_answer_to_a_question_of_many_sides_is_a_fault_or_undescribed(
     case: schemathesis.Case, populated: World
 ) -> None:
@@ -130,7 +130,7 @@ def test_no_answer_to_a_question_of_many_sides_is_a_fault_or_undescribed(
 
 
 @briefly.parametrize()
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_answer_of_an_empty_store_is_a_fault_or_undescribed(case: schemathesis.Case, empty: World) -> None:
     called(case, empty)
 
