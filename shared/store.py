@@ -5,7 +5,7 @@ ordinary READ COMMITTED transaction.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,46 @@ class Store:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._writer: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_sqlite else nullcontext()
+        self._under_way: set[asyncio.Future[Any]] = set()
+        self._closed = False
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection. None stays behind with its thread and its locks.
+
+        Neither of whoever is cancelled while it opens, nor of whoever holds one while the store closes.
+        """
+        connection = self.engine.connect()
+        opening = self._kept(connection.start())
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._kept(self._given_back(connection, opening))
+            raise
+        try:
+            yield connection
+        finally:
+            await asyncio.shield(self._kept(self._given_back(connection, opening)))
+
+    async def _given_back(self, connection: AsyncConnection, opening: "asyncio.Future[Any]") -> None:
+        """Give a connection back once it is open; where the store has closed meanwhile, nobody else would close it."""
+        await asyncio.wait({opening})
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        if self._closed:
+            await connection.invalidate()
+        await connection.close()
+
+    def _kept(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Future[Any]":
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection in a transaction that commits at the end and rolls back on any error."""
-        async with self._writer, self.engine.connect() as connection:
+        async with self._writer, self._connection() as connection:
             if self.is_sqlite:
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -55,7 +90,7 @@ class Store:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection for reading, each statement on its own: no transaction to open, none to end."""
-        async with self.engine.connect() as connection:
+        async with self._connection() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def upsert(self, table: Any) -> Any:
@@ -82,7 +117,10 @@ class Store:
             return await (_vacuum_file(connection) if self.is_sqlite else _vacuum_tables(connection))
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection: those in use as soon as they are given back."""
+        self._closed = True
+        while self._under_way:
+            await asyncio.wait(self._under_way)
         await self.engine.dispose()
 
 

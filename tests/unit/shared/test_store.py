@@ -1,13 +1,17 @@
 """Opening a store: which addresses are taken, and what an error tells."""
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from shared.store import open_store
 from shared.tables import metadata, relay
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,23 @@ async def test_an_error_of_the_database_does_not_quote_what_was_to_be_written(tm
             await connection.execute(relay.insert(), [{"name": "canary", "position": 1}] * 2)
     await store.close()
     assert "canary" not in str(caught.value)
+
+
+async def test_a_connection_in_use_while_its_store_closes_is_closed_after_use(tmp_path: Path) -> None:
+    """One left behind is told by a warning, which is an error here, and by its thread."""
+    before = threading.active_count()
+    store, held, over = open_store(f"sqlite:///{tmp_path / 'held.db'}"), asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with store.read() as connection:
+            await connection.execute(text("SELECT 1"))
+            held.set()
+            await over.wait()
+
+    holding, cancelled = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await asyncio.wait_for(held.wait(), 60)
+    await store.close()
+    over.set()
+    cancelled.cancel()
+    await asyncio.wait({holding, cancelled})
+    await until(lambda: threading.active_count() <= before)
