@@ -91,7 +91,7 @@ async def page(store: Store, scope: Scope, *, after: int, limit: int, upto: int 
         query = (
             select(*columns)
             .outerjoin(orgs, orgs.c.org_id == updates.c.org_id)
-            .where(updates.c.position > after, updates.c.position <= last, _within(scope), may_be_told())
+            .where(updates.c.position > after, updates.c.position <= last, within(scope), may_be_told())
             .order_by(updates.c.position)
             .limit(limit)
         )
@@ -115,7 +115,8 @@ def may_be_told() -> ColumnElement[bool]:
     return or_(updates.c.type != UPDATED, in_force)
 
 
-def _within(scope: Scope) -> ColumnElement[bool]:
+def within(scope: Scope) -> ColumnElement[bool]:
+    """Return the condition, on updates, of what lies within a scope."""
     if scope.orgs is None:
         return true()
     return or_(

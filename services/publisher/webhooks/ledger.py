@@ -6,10 +6,10 @@ The cursor passes what was delivered and what waits, so nothing is left out; it 
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Row, and_, delete, false, func, or_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.publisher.log import FORGOTTEN, Scope, may_be_told
+from services.publisher.log import FORGOTTEN, may_be_told, within
 from services.publisher.webhooks.lease import DISABLED, LEASE, LeaseLostError, held, startable
 from services.publisher.webhooks.order import WHOLE_ORG, Ahead, Key
 from services.publisher.webhooks.retries import Attempt, Endpoint, Wait
@@ -97,7 +97,7 @@ async def ahead(store: Store, hook: Served, *, limit: int) -> tuple[list[Ahead],
             .outerjoin(own, waits)
             .outerjoin(of_org, org_waits)
             .where(updates.c.position > hook.position, updates.c.position <= last)
-            .where(_within(hook.scope), may_be_told(), own.c.webhook_id.is_(None))
+            .where(within(hook.scope), may_be_told(), own.c.webhook_id.is_(None))
             .order_by(updates.c.position)
             .limit(limit)
         )
@@ -207,12 +207,3 @@ def _delivery(webhook_id: str, made: Made) -> dict[str, Any]:
 
 def _same(waits: Any, hook: Served) -> ColumnElement[bool]:
     return and_(waits.c.webhook_id == hook.webhook_id, waits.c.org_id == updates.c.org_id)
-
-
-def _within(scope: Scope) -> ColumnElement[bool]:
-    if scope.orgs is None:
-        return true()
-    return or_(
-        updates.c.org_id.in_(sorted(scope.orgs)) if scope.orgs else false(),
-        updates.c.position.in_(sorted(scope.last_words)) if scope.last_words else false(),
-    )
